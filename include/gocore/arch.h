@@ -1,0 +1,197 @@
+/*
+ * An architecture: one table that note decoding, the g and p packets and the
+ * target description all read, so that they cannot disagree.
+ *
+ * Layouts are numbers from the kernel's headers and never the build machine's
+ * own structs. Code outside arch/ asks this table and never tests for an
+ * architecture. arch/ itself sees only base and this header.
+ */
+#ifndef GOCORE_ARCH_H
+#define GOCORE_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gocore/error.h"
+
+/** One ELF note of a core, in place. */
+struct gc_note {
+	const char *owner;  /* not NUL-terminated: use owner_len; a final NUL is not counted */
+	uint32_t owner_len;
+	uint32_t type;
+	const uint8_t *desc;
+	uint64_t desc_len;
+	uint64_t file_off;  /* of desc; for messages */
+};
+
+struct gc_buf;
+
+#define GC_MAX_FEATURES 16
+#define GC_MAX_REGS     256
+
+/** Register width that depends on the core's vector length (SVE, SME). */
+enum gc_reg_scale {
+	GC_SCALE_NONE,
+	GC_SCALE_VL,      /* z0..z31: one vector */
+	GC_SCALE_VL_8,    /* p0..p15, ffr: a bit for each byte of a vector */
+	GC_SCALE_SVL_SQ,  /* za: streaming vector length squared */
+};
+
+/** One register. Row order within a feature is the order of the target description. */
+struct gc_reg {
+	const char *name;   /* GDB's */
+	uint16_t number;    /* GDB's, in p and in the order of g; ascending over the rows */
+	uint16_t bits;      /* 0 if scale says */
+	uint8_t feature;    /* index into gc_arch.features */
+	uint8_t bank;       /* the arch's own name for the bytes that hold it, see gc_regs_load */
+	uint32_t offset;    /* in these bytes; for scaled registers: index of the register */
+	int16_t dwarf;      /* DWARF number of the psABI, or -1 */
+	enum gc_reg_scale scale;
+	const char *type;   /* of the target description; NULL: "int" */
+	const char *group;  /* NULL: by gdb's own rules */
+	const char *generic; /* lldb: pc sp fp ra flags tp arg1.. or NULL */
+};
+
+/** A feature of the target description. */
+struct gc_feature {
+	const char *name;   /* "org.gnu.gdb.i386.core" */
+	/** Types used by the rows, as XML; NULL for none. vl: vector length in bytes. */
+	const char *types;
+	void (*types_for_vl)(struct gc_buf *out, unsigned vl, unsigned svl); /* instead of types */
+};
+
+/**
+ * Which registers the threads of one core have, how wide they are and where
+ * each lies in gc_regs.bytes. Filled by gc_regmap_init and gc_arch.probe_*,
+ * sealed by gc_regmap_seal.
+ */
+struct gc_regmap {
+	const struct gc_arch *arch;
+	uint32_t features;          /* bit i: arch->features[i] is described */
+	unsigned vl;                /* SVE vector length in bytes, the largest of all threads; 0: none */
+	unsigned svl;               /* the same while streaming */
+	uint64_t xcr0;              /* x86_64: components that the core's XSAVE areas can hold */
+	/* x86_64: XSAVE layout, offset and size of component i; size 0: not known */
+	struct { uint32_t offset, size; } xsave[64];
+	bool has_xsave_layout;      /* from note 0x205, so no guessing */
+	uint32_t offset[GC_MAX_REGS]; /* of row i in gc_regs.bytes */
+	uint32_t size[GC_MAX_REGS];   /* bytes of row i; 0: not in this core */
+	uint32_t total;             /* bytes of all rows, which is the length of a g reply */
+};
+
+/** The registers of one thread. A register that is not valid is unknown, never zero. */
+struct gc_regs {
+	const struct gc_regmap *map;
+	uint8_t *bytes;             /* map->total, in the order of the rows */
+	bool valid[GC_MAX_REGS];    /* by row */
+};
+
+/** Address masks of one process (aarch64): set bits are not part of an address. */
+struct gc_addr_masks {
+	uint64_t data;  /* PAC mask of data pointers, 0 if unknown */
+	uint64_t code;  /* PAC mask of code pointers, 0 if unknown */
+};
+
+/** How to find a thread's TLS blocks (ELF TLS ABI of the architecture). */
+struct gc_tls_abi {
+	bool below_tp;           /* variant II (x86_64): the program's block ends at the thread pointer */
+	uint32_t tcb_size;       /* variant I: bytes between the thread pointer and the first block */
+	int32_t dtv_offset;      /* of the DTV pointer from the thread pointer (glibc) */
+	bool pthread_below_tp;   /* struct pthread ends where the thread pointer points (aarch64) */
+};
+
+/** A note type that the arch's threads carry. The table also names notes for `info`. */
+struct gc_regnote {
+	const char *owner;       /* "CORE", "LINUX" */
+	uint32_t type;
+	const char *name;        /* "NT_ARM_SVE" */
+	/**
+	 * Learn from one thread's note which features and widths there are
+	 * (called for each note of each thread before gc_regmap_seal).
+	 * NULL: nothing to learn.
+	 */
+	void (*probe)(struct gc_regmap *map, const struct gc_note *note);
+	/**
+	 * Decode the note's registers into @out. The notes of one thread are
+	 * decoded in the order of this table, so that a later row overrides
+	 * (NT_X86_XSTATE after NT_FPREGSET). NULL: holds no registers.
+	 */
+	enum gc_code (*load)(const struct gc_note *note, struct gc_regs *out, struct gc_error *err);
+};
+
+struct gc_arch {
+	const char *name;            /* "x86_64": JSON, banner */
+	const char *elf_name;        /* "x86-64": as people say it in sentences */
+	const char *triple;          /* "x86_64-unknown-linux-gnu" (lldb) */
+	const char *go_arch;         /* "amd64" */
+	uint16_t elf_machine;        /* EM_* */
+	const char *gdb_name;        /* <architecture> */
+	uint8_t breakpoint_len;
+
+	const struct gc_reg *regs;
+	size_t nregs;
+	const struct gc_feature *features;
+	size_t nfeatures;
+	uint32_t base_features;      /* always described, even with no data (xx) */
+
+	const struct gc_regnote *notes;
+	size_t nnotes;
+
+	/* row indexes; ret -1 where the return address is on the stack */
+	int16_t pc, sp, fp, ret, tp, syscall_nr;
+
+	/* struct elf_prstatus, linux/elfcore.h */
+	uint32_t prstatus_size;
+	uint32_t prstatus_regs;      /* offset of pr_reg */
+	uint32_t prstatus_regs_size;
+
+	struct gc_tls_abi tls;
+
+	/** Features that the auxiliary vector tells (MTE); NULL: none. */
+	void (*probe_hwcap)(struct gc_regmap *map, uint64_t hwcap, uint64_t hwcap2);
+
+	/** What a load or store ignores of a data address (TBI); NULL: nothing. */
+	uint64_t (*clean_data)(uint64_t addr);
+
+	/** A return or branch address without its signature; NULL: as it is. */
+	uint64_t (*clean_code)(const struct gc_addr_masks *masks, uint64_t addr);
+
+	/** The masks of a thread's note (NT_ARM_PAC_MASK). @return false if it is another note; NULL: none */
+	bool (*masks_of_note)(const struct gc_note *note, struct gc_addr_masks *out);
+
+	/** Memory tags (MTE): bytes of memory per tag, 0: none; and a tag's shift in a pointer. */
+	uint32_t tag_granule;
+	uint32_t tag_shift;
+	uint32_t memtag_segment;     /* p_type of the segments that hold packed tags */
+	uint64_t memtag_prot;        /* unused bits are 0 */
+};
+
+/** @return the architecture, or NULL. src/arch.c has the one list. */
+const struct gc_arch *gc_arch_by_machine(uint16_t elf_machine);
+const struct gc_arch *gc_arch_at(size_t index); /* NULL behind the last */
+
+/** Start a map with the arch's base features. */
+void gc_regmap_init(struct gc_regmap *map, const struct gc_arch *arch);
+
+/** Fix the layout once all notes were probed. */
+void gc_regmap_seal(struct gc_regmap *map);
+
+/** @return row index of a GDB register number, or -1 if this core has no such register */
+int gc_regmap_row(const struct gc_regmap *map, unsigned number);
+
+enum gc_code gc_regs_init(struct gc_regs *regs, const struct gc_regmap *map, struct gc_error *err);
+void gc_regs_deinit(struct gc_regs *regs);
+
+/** Copy all rows of @bank from @bytes at their offsets; rows that do not fit stay as they are. */
+void gc_regs_load(struct gc_regs *regs, unsigned bank, const uint8_t *bytes, size_t len);
+
+/** Set row @row from a value; wider registers are zero-extended. */
+void gc_regs_set_u64(struct gc_regs *regs, unsigned row, uint64_t value);
+
+/** @return false if unknown or row < 0; the low 64 bits of the register otherwise */
+bool gc_regs_u64(const struct gc_regs *regs, int row, uint64_t *out);
+
+/** @return row of a register by GDB's name, or -1 */
+int gc_arch_reg_named(const struct gc_arch *arch, const char *name);
+
+#endif

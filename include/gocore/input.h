@@ -1,0 +1,42 @@
+/*
+ * A file to read: plain, compressed or standard input, as bytes in memory.
+ *
+ * Plain files are mapped, never read whole, so opening costs nothing however
+ * large they are. Compressed ones (zstd, xz, lz4, gzip; told by magic) and
+ * pipes are unpacked into an unlinked sparse file under TMPDIR, and that one
+ * is mapped.
+ */
+#ifndef GOCORE_INPUT_H
+#define GOCORE_INPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gocore/error.h"
+
+struct gc_input {
+	char *path;            /* as the user wrote it; "-" is standard input */
+	int fd;                /* of the bytes: the file itself or the temporary one */
+	const uint8_t *bytes;  /* mapped read-only, NULL when size is 0 */
+	uint64_t size;
+	const char *compression; /* "zstd"...; NULL: none */
+	bool cut;              /* the compressed stream ended early; what came is there */
+	uint64_t dev, ino;     /* of the plain file, else 0: tells whether two paths are one file */
+	int64_t mtime;         /* seconds since 1970 of the file at path, 0 for a pipe */
+};
+
+/** Called now and then while unpacking; total is 0 where unknown. */
+typedef void gc_progress_fn(void *data, uint64_t done, uint64_t total);
+
+/**
+ * Open @path ("-": standard input).
+ *
+ * A directory, FIFO without writer data or device is refused. A compressed
+ * stream that ends early is GC_E_TRUNCATED: the caller is told before a
+ * debugger is.
+ */
+enum gc_code gc_input_open(struct gc_input *in, const char *path, gc_progress_fn *progress,
+			   void *data, struct gc_error *err);
+void gc_input_close(struct gc_input *in);
+
+#endif
