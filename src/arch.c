@@ -1,5 +1,7 @@
 #include "gocore/arch.h"
 
+#include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +59,7 @@ void gc_regmap_seal(struct gc_regmap *map)
 {
 	const struct gc_arch *arch = map->arch;
 
+	assert(arch->nregs <= GC_MAX_REGS && arch->nfeatures <= GC_MAX_FEATURES);
 	map->total = 0;
 	for (size_t i = 0; i < arch->nregs; i++) {
 		bool present = map->features & 1U << arch->regs[i].feature;
@@ -65,6 +68,14 @@ void gc_regmap_seal(struct gc_regmap *map)
 		map->size[i] = present ? reg_size(map, &arch->regs[i]) : 0;
 		map->total += map->size[i];
 	}
+}
+
+int gc_regmap_reg_named(const struct gc_regmap *map, const char *name)
+{
+	for (size_t i = 0; i < map->arch->nregs; i++)
+		if (map->size[i] && strcmp(map->arch->regs[i].name, name) == 0)
+			return (int)i;
+	return -1;
 }
 
 int gc_regmap_row(const struct gc_regmap *map, unsigned number)
@@ -112,17 +123,39 @@ void gc_regs_load(struct gc_regs *regs, unsigned bank, const uint8_t *bytes, siz
 	}
 }
 
+enum gc_code gc_regs_load_note(struct gc_regs *regs, unsigned bank, const struct gc_note *note, uint32_t skip,
+			       uint32_t want, struct gc_error *err)
+{
+	uint64_t have = note->desc_len > skip ? note->desc_len - skip : 0;
+
+	if (have)
+		gc_regs_load(regs, bank, note->desc + skip, have < want ? have : want);
+	if (have < want)
+		return gc_fail(err, GC_E_TRUNCATED,
+			       "file offset 0x%" PRIx64 ": need %" PRIu32 " bytes, have %" PRIu64,
+			       note->file_off, skip + want, note->desc_len);
+	return GC_OK;
+}
+
+void gc_regs_set_bytes(struct gc_regs *regs, unsigned row, const uint8_t *bytes, size_t len)
+{
+	uint32_t size = regs->map->size[row];
+
+	if (!size || len > size)
+		return;
+	memset(regs->bytes + regs->map->offset[row], 0, size);
+	if (len)
+		memcpy(regs->bytes + regs->map->offset[row], bytes, len);
+	regs->valid[row] = true;
+}
+
 void gc_regs_set_u64(struct gc_regs *regs, unsigned row, uint64_t value)
 {
 	uint32_t size = regs->map->size[row];
 	uint8_t bytes[8];
 
-	if (!size)
-		return;
 	gc_store_le64(bytes, value);
-	memset(regs->bytes + regs->map->offset[row], 0, size);
-	memcpy(regs->bytes + regs->map->offset[row], bytes, size < 8 ? size : 8);
-	regs->valid[row] = true;
+	gc_regs_set_bytes(regs, row, bytes, size < 8 ? size : 8);
 }
 
 bool gc_regs_u64(const struct gc_regs *regs, int row, uint64_t *out)

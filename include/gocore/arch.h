@@ -52,7 +52,10 @@ struct gc_reg {
 	const char *generic; /* lldb: pc sp fp ra flags tp arg1.. or NULL */
 };
 
-/** A feature of the target description. */
+/**
+ * A feature of the target description. Neighbours with the same name are one
+ * feature there: the later ones hold registers that not every core has.
+ */
 struct gc_feature {
 	const char *name;   /* "org.gnu.gdb.i386.core" */
 	/** Types used by the rows, as XML; NULL for none. vl: vector length in bytes. */
@@ -185,13 +188,28 @@ void gc_regs_deinit(struct gc_regs *regs);
 /** Copy all rows of @bank from @bytes at their offsets; rows that do not fit stay as they are. */
 void gc_regs_load(struct gc_regs *regs, unsigned bank, const uint8_t *bytes, size_t len);
 
+/**
+ * gc_regs_load of the part of a note that starts at @skip and is @want bytes
+ * long. What is there of a shorter note is loaded.
+ *
+ * @return GC_E_TRUNCATED if the note is shorter
+ */
+enum gc_code gc_regs_load_note(struct gc_regs *regs, unsigned bank, const struct gc_note *note, uint32_t skip,
+			       uint32_t want, struct gc_error *err);
+
+/** Set row @row from @len bytes, zero-extended; if the row is narrower it stays as it is. */
+void gc_regs_set_bytes(struct gc_regs *regs, unsigned row, const uint8_t *bytes, size_t len);
+
 /** Set row @row from a value; wider registers are zero-extended. */
 void gc_regs_set_u64(struct gc_regs *regs, unsigned row, uint64_t value);
 
 /** @return false if unknown or row < 0; the low 64 bits of the register otherwise */
 bool gc_regs_u64(const struct gc_regs *regs, int row, uint64_t *out);
 
-/** @return row of a register by GDB's name, or -1 */
+/** @return row of a register by GDB's name, or -1. Of two with one name (fpsr of fpu and of sve) the first. */
 int gc_arch_reg_named(const struct gc_arch *arch, const char *name);
+
+/** @return row of a register that this core has by GDB's name, or -1 */
+int gc_regmap_reg_named(const struct gc_regmap *map, const char *name);
 
 #endif

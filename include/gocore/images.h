@@ -59,7 +59,7 @@ struct gc_image {
 	char *found_path;            /* the copy, or the last one refused; NULL: none */
 	char *refused;               /* why the last refused copy does not fit, or NULL */
 	const char *found_by;        /* "program", "sysroot", "path", "debug-dir", "bin-dir", "debuginfod" */
-	struct gc_elf_file *file;    /* the copy when found or forced, else NULL */
+	struct gc_elf_file *file;    /* the copy when found or forced, else NULL; its input.fd may be closed (-1) */
 };
 
 struct gc_images {
@@ -67,6 +67,14 @@ struct gc_images {
 	size_t count;
 	struct gc_file_map *rows;    /* made for cores without NT_FILE, else NULL */
 	size_t nrows;
+
+	/* for gc_images_at: all rows by address, and the image of each */
+	const struct gc_file_map *mapped;
+	const struct gc_image **mapped_by;
+	size_t nmapped;
+	const struct gc_image *vdso;
+	char **names;                /* paths that are not in NT_FILE */
+	size_t nnames;
 };
 
 /**

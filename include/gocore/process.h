@@ -36,6 +36,7 @@ struct gc_process {
 	struct gc_link_map links;
 	struct gc_regmap regmap;
 	struct gc_addr_masks masks;
+	char *exe;                   /* see gc_process_exe; NULL: not known */
 	struct gc_problems problems; /* the core's own are in core.problems */
 };
 

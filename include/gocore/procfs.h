@@ -19,7 +19,7 @@ enum gc_code gc_procfs_read(struct gc_target *t, const char *path, struct gc_buf
 /** Where the links exe and cwd point to. GC_E_NOT_FOUND if not known. */
 enum gc_code gc_procfs_readlink(struct gc_target *t, const char *path, struct gc_buf *out, struct gc_error *err);
 
-/** One line of /proc/PID/maps for the ranges [first, last) of the space that are one mapping. */
+/** The content of /proc/PID/maps: a line for each mapping. */
 void gc_procfs_maps(const struct gc_process *p, struct gc_buf *out);
 
 #endif

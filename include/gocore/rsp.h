@@ -43,6 +43,7 @@ bool gc_rsp_feed(struct gc_rsp *rsp, const void *bytes, size_t len, struct gc_bu
 struct gc_listen {
 	const char *address;   /* ":1234", "HOST:PORT", "[ADDR]:PORT", ":0", "unix:PATH", "stdio" */
 	bool once;
+	bool sandbox;          /* shut each client's process in, where the system can (gocore/sandbox.h) */
 	/** Called once each socket accepts, with the address as a client writes it ("127.0.0.1:1234"). */
 	void (*ready)(void *data, const char *address, bool loopback);
 	void *data;

@@ -34,7 +34,7 @@ static enum gc_code take(struct gc_cursor *c, uint64_t len, const uint8_t **out,
 
 enum gc_code gc_cursor_u8(struct gc_cursor *c, uint8_t *out, struct gc_error *err)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	enum gc_code code = take(c, 1, &bytes, err);
 
 	if (code == GC_OK)
@@ -44,7 +44,7 @@ enum gc_code gc_cursor_u8(struct gc_cursor *c, uint8_t *out, struct gc_error *er
 
 enum gc_code gc_cursor_u16(struct gc_cursor *c, uint16_t *out, struct gc_error *err)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	enum gc_code code = take(c, 2, &bytes, err);
 
 	if (code == GC_OK)
@@ -54,7 +54,7 @@ enum gc_code gc_cursor_u16(struct gc_cursor *c, uint16_t *out, struct gc_error *
 
 enum gc_code gc_cursor_u32(struct gc_cursor *c, uint32_t *out, struct gc_error *err)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	enum gc_code code = take(c, 4, &bytes, err);
 
 	if (code == GC_OK)
@@ -64,7 +64,7 @@ enum gc_code gc_cursor_u32(struct gc_cursor *c, uint32_t *out, struct gc_error *
 
 enum gc_code gc_cursor_u64(struct gc_cursor *c, uint64_t *out, struct gc_error *err)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	enum gc_code code = take(c, 8, &bytes, err);
 
 	if (code == GC_OK)

@@ -1,0 +1,79 @@
+#include "gocore/sandbox.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* What reading a core and talking to one client needs. */
+static const int allowed[] = {
+	/* the client's socket, and what is open already */
+	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev),
+	SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fstat),
+	SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg),
+	SCMP_SYS(shutdown), SCMP_SYS(poll), SCMP_SYS(ppoll),
+	/* memory */
+	SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
+	/* signals, time, the end */
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(restart_syscall),
+	SCMP_SYS(futex), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
+	SCMP_SYS(exit), SCMP_SYS(exit_group),
+};
+
+#if defined(__SANITIZE_ADDRESS__)
+#define INSTRUMENTED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define INSTRUMENTED true
+#endif
+#endif
+#ifndef INSTRUMENTED
+#define INSTRUMENTED false
+#endif
+
+/** Memory may be mapped and protected, but never made executable. @return 0 or a negative errno */
+static int allow_plain_memory(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	int failed = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &no_exec);
+
+	return failed ? failed : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, &no_exec);
+}
+
+/** abort() has to work: it ends the process by a signal to itself. */
+static int allow_signals(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
+}
+
+static int fill(scmp_filter_ctx filter)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < GC_COUNT(allowed) && !failed; i++)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	if (!failed)
+		failed = allow_plain_memory(filter);
+	return failed ? failed : allow_signals(filter);
+}
+
+enum gc_code gc_sandbox_enter(struct gc_error *err)
+{
+	scmp_filter_ctx filter;
+	int failed;
+
+	if (INSTRUMENTED)
+		return gc_fail(err, GC_E_UNSUPPORTED, "no sandbox in a build with a sanitizer");
+	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	if (!filter)
+		return gc_fail_memory(err);
+	failed = fill(filter);
+	if (!failed)
+		failed = seccomp_load(filter);
+	seccomp_release(filter);
+	if (failed)
+		return gc_fail(err, GC_E_UNSUPPORTED, "no sandbox: %s", strerror(-failed));
+	return GC_OK;
+}

@@ -1,0 +1,76 @@
+/* What the commands share. Only files in src/cmd/ print results or exit. */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include <argp.h>
+#include <stdbool.h>
+
+#include "gocore/buf.h"
+
+#include "gocore/process.h"
+
+/** Exit statuses, the same for every command. */
+enum {
+	EXIT_DONE = 0,
+	EXIT_UNUSABLE = 1, /* the input can't be used */
+	EXIT_USAGE = 2,
+};
+
+#define MAX_DIRS 64
+
+/** A repeatable option that names folders. */
+struct dir_list {
+	const char *list[MAX_DIRS];
+	size_t count;
+};
+
+/** The options that every command knows; filled by common_argp. */
+struct common_options {
+	struct dir_list sysroots, debug_dirs, bin_dirs;
+	bool force;
+	int verbose;
+};
+
+/** Child parser for the common options; its input is a struct common_options. */
+extern const struct argp common_argp;
+
+/** A command: its word, and what runs it with argv[0] being that word. */
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+};
+
+int run_serve(int argc, char **argv);
+int run_info(int argc, char **argv);
+int run_maps(int argc, char **argv);
+
+/**
+ * Open the core and all that belongs to it, with a progress bar for long
+ * unpacking. Prints one sentence when it fails.
+ *
+ * @param program may be NULL
+ */
+bool open_process(struct gc_process *p, const char *core, const char *program,
+		  const struct common_options *options);
+
+/** As open_process, on an input that is open already (and is taken over). */
+bool open_process_of(struct gc_process *p, struct gc_input *in, const char *program,
+		     const struct common_options *options);
+
+/** Open a file with a progress bar. Prints one sentence when it fails. */
+bool open_input(struct gc_input *in, const char *path);
+
+/** Print "gocore-stub: PATH: text of err". */
+void print_error(const char *path, const struct gc_error *err);
+
+/** Write to standard output, all of it. @return exit status */
+int print_result(struct gc_buf *text);
+
+/** A JSON document or, without @as_json, its text form. Releases @document. @return exit status */
+struct json_t;
+int print_document(struct json_t *document, bool as_json, void (*text)(const struct json_t *, struct gc_buf *));
+
+/** The banner that `serve` prints first, PRODUCT "Serving". */
+void banner_text(const struct gc_process *p, struct gc_buf *out);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * gocore-stub: opens Linux core files of any architecture and serves them to
+ * debuggers. This file picks the command and sets up the process.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+
+static const struct command commands[] = {
+	{ "info", run_info },
+	{ "maps", run_maps },
+};
+
+/*
+ * Files are mapped, so one that another program cuts short while we read it
+ * shows up as SIGBUS. There is nothing left to read then.
+ */
+static void on_sigbus(int signal)
+{
+	static const char text[] = "gocore-stub: a file was cut short while it was being read\n";
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)signal;
+	(void)ignored;
+	_exit(EXIT_UNUSABLE);
+}
+
+static void catch_sigbus(void)
+{
+	struct sigaction action = { .sa_handler = on_sigbus };
+
+	sigaction(SIGBUS, &action, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	catch_sigbus();
+	argp_err_exit_status = EXIT_USAGE;
+	for (size_t i = 0; argc > 1 && i < GC_COUNT(commands); i++) {
+		char name[64];
+
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		snprintf(name, sizeof(name), "gocore-stub %s", commands[i].name);
+		argv[1] = name;
+		return commands[i].run(argc - 1, argv + 1);
+	}
+	return run_serve(argc, argv);
+}

@@ -1,0 +1,88 @@
+#include "cmd/monitor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "gocore/document.h"
+
+static enum gc_code add_document(json_t *document, void (*text)(const json_t *, struct gc_buf *),
+				 struct gc_buf *out, struct gc_error *err)
+{
+	if (!document)
+		return gc_fail_memory(err);
+	text(document, out);
+	json_decref(document);
+	return GC_OK;
+}
+
+static enum gc_code monitor_info(struct gc_target *t, const char *args, struct gc_buf *out,
+				 struct gc_error *err)
+{
+	(void)args;
+	return add_document(gc_info_core(t->process), gc_info_text, out, err);
+}
+
+static enum gc_code monitor_maps(struct gc_target *t, const char *args, struct gc_buf *out,
+				 struct gc_error *err)
+{
+	uint64_t addr;
+	char *end;
+
+	if (!*args)
+		return add_document(gc_maps(t->process, NULL, 0), gc_maps_text, out, err);
+	errno = 0;
+	addr = strtoull(args, &end, 16);
+	if (errno || end == args || *end)
+		return gc_fail(err, GC_E_USAGE, "%s: not an address", args);
+	return add_document(gc_maps(t->process, &addr, 1), gc_maps_text, out, err);
+}
+
+/** A document with only some keys of `info`, rendered by the same text. */
+static enum gc_code monitor_part(struct gc_target *t, const char *key, struct gc_buf *out, struct gc_error *err)
+{
+	json_t *info = gc_info_core(t->process);
+	json_t *part = json_object();
+
+	if (!info || !part || json_object_set(part, key, json_object_get(info, key)) != 0) {
+		json_decref(info);
+		json_decref(part);
+		return gc_fail_memory(err);
+	}
+	json_decref(info);
+	return add_document(part, gc_info_text, out, err);
+}
+
+static enum gc_code monitor_images(struct gc_target *t, const char *args, struct gc_buf *out,
+				   struct gc_error *err)
+{
+	(void)args;
+	return monitor_part(t, "images", out, err);
+}
+
+static enum gc_code monitor_notes(struct gc_target *t, const char *args, struct gc_buf *out,
+				  struct gc_error *err)
+{
+	(void)args;
+	return monitor_part(t, "notes", out, err);
+}
+
+static enum gc_code monitor_problems(struct gc_target *t, const char *args, struct gc_buf *out,
+				     struct gc_error *err)
+{
+	(void)args;
+	if (t->process->problems.count + t->process->core.problems.count == 0) {
+		gc_buf_str(out, "no problems\n");
+		return GC_OK;
+	}
+	return monitor_part(t, "problems", out, err);
+}
+
+const struct gc_monitor monitor_commands[] = {
+	{ "info", NULL, "what the core is: crash, threads, memory, images", monitor_info },
+	{ "maps", "[ADDR]", "the memory map; what is at or near ADDR", monitor_maps },
+	{ "images", NULL, "the program and libraries, and whether each was found", monitor_images },
+	{ "notes", NULL, "the notes of the core", monitor_notes },
+	{ "problems", NULL, "what is damaged, missing or doubtful", monitor_problems },
+};
+
+const size_t monitor_command_count = GC_COUNT(monitor_commands);

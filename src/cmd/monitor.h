@@ -1,0 +1,10 @@
+/* The `monitor` commands: documents of this process, as text for people. */
+#ifndef CMD_MONITOR_H
+#define CMD_MONITOR_H
+
+#include "gocore/rsp.h"
+
+extern const struct gc_monitor monitor_commands[];
+extern const size_t monitor_command_count;
+
+#endif

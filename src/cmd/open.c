@@ -1,0 +1,76 @@
+/* Opening files for a command: progress while unpacking, one sentence on failure. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+
+/** "[=====>    ]  52%  1.2 GiB", rewritten in place; unknown totals show only the amount. */
+static void show_progress(void *data, uint64_t done, uint64_t total)
+{
+	enum { WIDTH = 30 };
+	bool *shown = data;
+	char bar[WIDTH + 1];
+	size_t full = total ? (size_t)((double)done / (double)total * WIDTH) : 0;
+
+	memset(bar, ' ', WIDTH);
+	memset(bar, '=', full < WIDTH ? full : WIDTH);
+	bar[WIDTH] = '\0';
+	if (total)
+		fprintf(stderr, "\runpacking [%s] %3.0f%% of %.1f MiB ", bar,
+			100.0 * (double)done / (double)total, (double)total / 0x1p20);
+	else
+		fprintf(stderr, "\runpacking %.1f MiB ", (double)done / 0x1p20);
+	*shown = true;
+}
+
+void print_error(const char *path, const struct gc_error *err)
+{
+	gc_warn("%s: %s", path, err->text);
+}
+
+bool open_input(struct gc_input *in, const char *path)
+{
+	bool shown = false;
+	struct gc_error err;
+	enum gc_code code = gc_input_open(in, path, isatty(STDERR_FILENO) ? show_progress : NULL, &shown,
+					  &err);
+
+	if (shown)
+		fprintf(stderr, "\r\033[K");
+	if (code != GC_OK)
+		print_error(path, &err);
+	return code == GC_OK;
+}
+
+bool open_process_of(struct gc_process *p, struct gc_input *in, const char *program,
+		     const struct common_options *options)
+{
+	const struct gc_find_options find = {
+		.program = program,
+		.sysroots = options->sysroots.list,
+		.nsysroots = options->sysroots.count,
+		.debug_dirs = options->debug_dirs.list,
+		.ndebug_dirs = options->debug_dirs.count,
+		.bin_dirs = options->bin_dirs.list,
+		.nbin_dirs = options->bin_dirs.count,
+		.force = options->force,
+	};
+	struct gc_error err;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s", in->path);
+	if (gc_process_open(p, in, &find, &err) == GC_OK)
+		return true;
+	print_error(path, &err);
+	return false;
+}
+
+bool open_process(struct gc_process *p, const char *core, const char *program,
+		  const struct common_options *options)
+{
+	struct gc_input in;
+
+	return open_input(&in, core) && open_process_of(p, &in, program, options);
+}

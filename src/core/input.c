@@ -1,0 +1,221 @@
+#include "gocore/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/unpack.h"
+
+/** One gc_input_open call. */
+struct opening {
+	struct gc_input in;
+	bool is_stdin;
+	bool is_stream;  /* a pipe: read once, from wherever it stands */
+	gc_progress_fn *progress;
+	void *data;
+};
+
+static enum gc_code open_fd(struct opening *o, struct gc_error *err)
+{
+	struct gc_input *in = &o->in;
+
+	/* O_NONBLOCK: a FIFO without a writer must not hang us. Regular files ignore it. */
+	in->fd = o->is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+			     : open(in->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (in->fd >= 0)
+		return GC_OK;
+	if (o->is_stdin)
+		return gc_fail_errno(err, errno, "standard input cannot be read");
+	if (errno == ENXIO)
+		return gc_fail(err, GC_E_FORMAT, "is a socket or device, not a file");
+	return gc_fail_errno(err, errno, "cannot be opened");
+}
+
+/** Refuse what has no bytes to read again, tell files from streams. */
+static enum gc_code look_at_kind(struct opening *o, struct gc_error *err)
+{
+	struct gc_input *in = &o->in;
+	struct stat st;
+
+	if (fstat(in->fd, &st) != 0)
+		return gc_fail_errno(err, errno, "cannot be read");
+	switch (st.st_mode & S_IFMT) {
+	case S_IFREG:
+		/* < FILE that somebody has already read from: the rest of it counts. */
+		o->is_stream = o->is_stdin && lseek(in->fd, 0, SEEK_CUR) > 0;
+		in->size = (uint64_t)st.st_size;
+		in->dev = st.st_dev;
+		in->ino = st.st_ino;
+		in->mtime = st.st_mtime;
+		if (in->size == 0)
+			return gc_fail(err, GC_E_FORMAT, "is empty");
+		return GC_OK;
+	case S_IFDIR:
+		return gc_fail(err, GC_E_FORMAT, "is a directory, not a file");
+	case S_IFIFO:
+	case S_IFSOCK:
+		o->is_stream = true;
+		return GC_OK;
+	default:
+		return gc_fail(err, GC_E_FORMAT, isatty(in->fd) ? "is a terminal, not a file"
+							       : "is a device, not a file");
+	}
+}
+
+/** Enough of the stream's start to know its format. */
+static enum gc_code peek(const struct opening *o, struct gc_stream *s, struct gc_error *err)
+{
+	enum gc_code code = GC_OK;
+
+	while (code == GC_OK && !s->ended && s->len < GC_MAGIC_LEN)
+		code = gc_stream_more(s, err);
+	if (code == GC_OK && s->len == 0)
+		return gc_fail(err, GC_E_FORMAT, o->is_stdin ? "is empty" : "is a pipe that nobody writes to");
+	return code;
+}
+
+static const char *temporary_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir ? dir : "/tmp";
+}
+
+/** A file without a name: nothing is left behind, however we end. */
+static enum gc_code open_temporary(const char *dir, int *out, struct gc_error *err)
+{
+	char path[4096];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+
+	/* EISDIR, ENOENT: kernels before 3.11; EOPNOTSUPP: file systems that cannot (overlayfs, NFS) */
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT) &&
+	    (size_t)snprintf(path, sizeof(path), "%s/gocore-stub-XXXXXX", dir) < sizeof(path)) {
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd >= 0)
+			unlink(path);
+	}
+	if (fd < 0)
+		return gc_fail_errno(err, errno,
+				     "must be unpacked, but no temporary file can be made in %s (set TMPDIR)", dir);
+	*out = fd;
+	return GC_OK;
+}
+
+/** Put the unpacked bytes in the place of the stream. */
+static enum gc_code unpack_stream(struct opening *o, struct gc_stream *s, struct gc_error *err)
+{
+	struct gc_unpack_job job = {
+		.codec = gc_codec_by_magic(s->buf, s->len),
+		.from = s,
+		.from_size = o->is_stream ? 0 : o->in.size,
+		.to_dir = temporary_dir(),
+		.progress = o->progress,
+		.data = o->data,
+	};
+	uint64_t size = 0;
+	enum gc_code code = open_temporary(job.to_dir, &job.to, err);
+
+	if (code != GC_OK)
+		return code;
+	code = gc_unpack(&job, &size, err);
+	if (code == GC_OK && size == 0)
+		code = gc_fail(err, GC_E_FORMAT, "compressed with %s, is empty inside", gc_codec_name(job.codec));
+	if (code != GC_OK) {
+		close(job.to);
+		return code;
+	}
+	close(o->in.fd);
+	o->in.fd = job.to;
+	o->in.size = size;
+	o->in.dev = 0;
+	o->in.ino = 0;
+	o->in.compression = job.codec ? gc_codec_name(job.codec) : NULL;
+	return GC_OK;
+}
+
+static enum gc_code unpack(struct opening *o, struct gc_error *err)
+{
+	struct gc_stream s;
+	enum gc_code code = gc_stream_init(&s, o->in.fd, err);
+
+	if (code == GC_OK)
+		code = peek(o, &s, err);
+	if (code == GC_OK)
+		code = unpack_stream(o, &s, err);
+	gc_stream_deinit(&s);
+	return code;
+}
+
+static enum gc_code needs_unpacking(const struct opening *o, bool *out, struct gc_error *err)
+{
+	uint8_t magic[GC_MAGIC_LEN];
+	ssize_t got;
+
+	*out = o->is_stream;
+	if (o->is_stream)
+		return GC_OK;
+	got = pread(o->in.fd, magic, sizeof(magic), 0);
+	if (got < 0)
+		return gc_fail_errno(err, errno, "cannot be read");
+	*out = gc_codec_by_magic(magic, (size_t)got) != NULL;
+	return GC_OK;
+}
+
+static enum gc_code map(struct gc_input *in, struct gc_error *err)
+{
+	void *bytes = mmap(NULL, in->size, PROT_READ, MAP_PRIVATE, in->fd, 0);
+
+	if (bytes == MAP_FAILED)
+		return gc_fail_errno(err, errno, "cannot be mapped");
+	in->bytes = bytes;
+	return GC_OK;
+}
+
+static enum gc_code open_all(struct opening *o, struct gc_error *err)
+{
+	enum gc_code code = open_fd(o, err);
+	bool packed = false;
+
+	if (code == GC_OK)
+		code = look_at_kind(o, err);
+	if (code == GC_OK)
+		code = needs_unpacking(o, &packed, err);
+	if (code == GC_OK && packed)
+		code = unpack(o, err);
+	if (code == GC_OK)
+		code = map(&o->in, err);
+	return code;
+}
+
+enum gc_code gc_input_open(struct gc_input *in, const char *path, gc_progress_fn *progress,
+			   void *data, struct gc_error *err)
+{
+	struct opening o = {
+		.in = { .path = strdup(path), .fd = -1 },
+		.is_stdin = strcmp(path, "-") == 0,
+		.progress = progress,
+		.data = data,
+	};
+	enum gc_code code = o.in.path ? open_all(&o, err) : gc_fail_memory(err);
+
+	if (code == GC_OK)
+		*in = o.in;
+	else
+		gc_input_close(&o.in);
+	return code;
+}
+
+void gc_input_close(struct gc_input *in)
+{
+	if (in->bytes)
+		munmap((void *)(uintptr_t)in->bytes, in->size);
+	if (in->fd >= 0)
+		close(in->fd);
+	free(in->path);
+	*in = (struct gc_input){ .fd = -1 };
+}

@@ -1,0 +1,81 @@
+#include <limits.h>
+#include <string.h>
+
+#include "rsp/commands.h"
+
+enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **out, struct gc_error *err)
+{
+	struct gc_target *t = rsp->target;
+
+	*out = &rsp->regs;
+	if (rsp->have_regs && rsp->regs_thread == tid)
+		return GC_OK;
+	rsp->have_regs = false;
+	memset(rsp->regs.valid, 0, sizeof(rsp->regs.valid));
+	if (t->ops->threads(t)->count == 0)
+		return GC_OK;
+	if (t->ops->read_regs(t, tid, &rsp->regs, err) != GC_OK)
+		return err->code;
+	rsp->have_regs = true;
+	rsp->regs_thread = tid;
+	return GC_OK;
+}
+
+/** One register in hex, or x for each digit that nobody knows. */
+static void add_register(struct gc_buf *out, const struct gc_regs *regs, size_t row)
+{
+	const struct gc_regmap *map = regs->map;
+	char *to;
+
+	if (regs->valid[row]) {
+		gc_packet_add_hex(out, regs->bytes + map->offset[row], map->size[row]);
+		return;
+	}
+	to = gc_buf_reserve(out, 2 * (size_t)map->size[row]);
+	if (!to)
+		return;
+	memset(to, 'x', 2 * (size_t)map->size[row]);
+	out->len += 2 * (size_t)map->size[row];
+	out->data[out->len] = '\0';
+}
+
+enum gc_code gc_read_registers(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			       struct gc_error *err)
+{
+	const struct gc_regs *regs;
+
+	if (!gc_args_end(args))
+		return gc_bad_packet(err);
+	if (gc_rsp_regs(rsp, rsp->thread, &regs, err) != GC_OK)
+		return err->code;
+	for (size_t row = 0; row < regs->map->arch->nregs; row++)
+		add_register(reply->out, regs, row);
+	return GC_OK;
+}
+
+enum gc_code gc_read_register(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			      struct gc_error *err)
+{
+	const struct gc_regs *regs;
+	uint64_t number;
+	int row;
+
+	if (!gc_args_hex(args, &number) || !gc_args_end(args) || number > UINT_MAX)
+		return gc_bad_packet(err);
+	row = gc_regmap_row(&rsp->target->process->regmap, (unsigned)number);
+	if (row < 0)
+		return gc_fail(err, GC_E_NOT_FOUND, "no such register");
+	if (gc_rsp_regs(rsp, rsp->thread, &regs, err) != GC_OK)
+		return err->code;
+	add_register(reply->out, regs, (size_t)row);
+	return GC_OK;
+}
+
+enum gc_code gc_write_registers(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+				struct gc_error *err)
+{
+	(void)rsp;
+	(void)args;
+	(void)reply;
+	return gc_fail(err, GC_E_UNSUPPORTED, "this is a core file, its registers cannot be changed");
+}

@@ -1,0 +1,97 @@
+/* One client's session, as its packet handlers see it. */
+#ifndef RSP_SESSION_H
+#define RSP_SESSION_H
+
+#include "gocore/rsp.h"
+#include "rsp/args.h"
+#include "rsp/packet.h"
+
+/** Who is talking, told from its first packets. */
+enum gc_client {
+	GC_CLIENT_UNKNOWN,
+	GC_CLIENT_GDB,
+	GC_CLIENT_LLDB,
+};
+
+/** What qXfer reads slices of. Built when the first slice is asked for, and kept for the session. */
+struct gc_document {
+	bool built;
+	char annex[80];
+	struct gc_buf text;
+};
+
+enum gc_document_kind {
+	GC_DOCUMENT_FEATURES,
+	GC_DOCUMENT_THREADS,
+	GC_DOCUMENT_LIBRARIES,
+	GC_DOCUMENT_COUNT,
+};
+
+#define GC_MAX_FILES 64
+
+/** A file that the client opened with vFile:open. */
+struct gc_open_file {
+	bool used;
+	const uint8_t *bytes;   /* of an image or of made */
+	uint64_t size;
+	const struct gc_input *input; /* the image's file, or NULL */
+	struct gc_buf made;     /* content of a file under /proc */
+};
+
+struct gc_rsp {
+	struct gc_target *target;
+	struct gc_rsp_options options;
+	struct gc_packet_reader reader;
+	struct gc_buf unescaped;  /* the packet in work, if it had escapes */
+	struct gc_buf last;       /* what to repeat when the client asks for it */
+	unsigned repeats;         /* of last */
+	bool over;
+
+	enum gc_client client;
+	bool no_ack;
+	bool multiprocess;        /* thread ids are pPID.TID */
+	bool error_message;       /* E.text is understood everywhere */
+
+	gc_tid thread;            /* selected by Hg; meaningless without threads */
+	size_t next_thread;       /* where qsThreadInfo goes on */
+	struct gc_regs regs;      /* of regs_thread */
+	bool have_regs;
+	gc_tid regs_thread;
+
+	struct gc_document documents[GC_DOCUMENT_COUNT];
+	struct gc_open_file files[GC_MAX_FILES];
+};
+
+/** A reply in the making. Handlers append its data to out. */
+struct gc_reply {
+	struct gc_rsp *rsp;
+	struct gc_buf *out;
+	size_t start;    /* of the packet in out */
+	bool silent;     /* the packet gets no reply */
+};
+
+/** Text for the client's user, shown as it comes (O packets); the reply itself follows. */
+void gc_reply_console(struct gc_reply *reply, const char *text, size_t len);
+
+/** The packet is not as its name wants it. @return GC_E_USAGE */
+enum gc_code gc_bad_packet(struct gc_error *err);
+
+/* Threads, for handlers. */
+
+#define GC_TID_ANY 0
+#define GC_TID_ALL (-1)
+
+/** Parse a thread-id: TID, pPID, pPID.TID. @return false if it is none or of another process */
+bool gc_rsp_parse_tid(const struct gc_rsp *rsp, struct gc_args *args, gc_tid *out);
+void gc_rsp_add_tid(const struct gc_rsp *rsp, struct gc_buf *out, gc_tid tid);
+bool gc_rsp_has_thread(const struct gc_rsp *rsp, gc_tid tid);
+
+/** The number that this client reads for a Linux signal. */
+int gc_rsp_signal(const struct gc_rsp *rsp, int linux_number);
+
+/** Registers of a thread, valid until the next call. All unknown for a core without threads. */
+enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **out, struct gc_error *err);
+
+void gc_open_file_close(struct gc_open_file *file);
+
+#endif

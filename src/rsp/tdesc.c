@@ -1,0 +1,56 @@
+#include "tdesc.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void add_attribute(struct gc_buf *out, const char *name, const char *value)
+{
+	if (value)
+		gc_buf_printf(out, " %s=\"%s\"", name, value);
+}
+
+static void add_reg(const struct gc_regmap *map, size_t row, struct gc_buf *out)
+{
+	const struct gc_reg *reg = &map->arch->regs[row];
+
+	gc_buf_printf(out, "<reg name=\"%s\" bitsize=\"%" PRIu32 "\" type=\"%s\" regnum=\"%u\"", reg->name,
+		      8 * map->size[row], reg->type ? reg->type : "int", reg->number);
+	add_attribute(out, "group", reg->group);
+	add_attribute(out, "generic", reg->generic);
+	gc_buf_str(out, "/>\n");
+}
+
+static void add_types(const struct gc_regmap *map, const struct gc_feature *feature, struct gc_buf *out)
+{
+	if (feature->types_for_vl)
+		feature->types_for_vl(out, map->vl, map->svl);
+	else if (feature->types)
+		gc_buf_str(out, feature->types);
+}
+
+void gc_tdesc_xml(const struct gc_regmap *map, struct gc_buf *out)
+{
+	const struct gc_arch *arch = map->arch;
+	const char *open = NULL;
+
+	gc_buf_printf(out,
+		      "<?xml version=\"1.0\"?>\n"
+		      "<!DOCTYPE target SYSTEM \"gdb-target.dtd\">\n"
+		      "<target version=\"1.0\">\n"
+		      "<architecture>%s</architecture>\n"
+		      "<osabi>GNU/Linux</osabi>\n", arch->gdb_name);
+	for (size_t i = 0; i < arch->nregs; i++) {
+		const struct gc_feature *feature = &arch->features[arch->regs[i].feature];
+
+		if (!map->size[i])
+			continue;
+		if (!open || strcmp(open, feature->name) != 0) {
+			gc_buf_str(out, open ? "</feature>\n" : "");
+			gc_buf_printf(out, "<feature name=\"%s\">\n", feature->name);
+			add_types(map, feature, out);
+			open = feature->name;
+		}
+		add_reg(map, i, out);
+	}
+	gc_buf_str(out, open ? "</feature>\n</target>\n" : "</target>\n");
+}

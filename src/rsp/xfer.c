@@ -1,0 +1,238 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rsp/commands.h"
+#include "rsp/tdesc.h"
+
+/** qXfer:OBJECT:read:ANNEX:OFFSET,LENGTH */
+struct slice {
+	struct gc_args annex;
+	uint64_t offset, len;
+};
+
+static bool parse_slice(struct gc_args *args, struct slice *out)
+{
+	out->annex = gc_args_until(args, ':');
+	return gc_args_range(args, &out->offset, &out->len);
+}
+
+static bool annex_is(const struct slice *slice, const char *text)
+{
+	struct gc_args annex = slice->annex;
+
+	return gc_args_text(&annex, text) && gc_args_end(&annex);
+}
+
+/** m or l, and the bytes of the slice. */
+static void add_slice(struct gc_reply *reply, const struct slice *slice, const void *bytes, uint64_t len)
+{
+	struct gc_buf *out = reply->out;
+	size_t kind = out->len;
+	uint64_t left = slice->offset < len ? len - slice->offset : 0;
+	uint64_t wanted = slice->len < left ? slice->len : left;
+	size_t taken = 0;
+
+	if (wanted > GC_PACKET_SIZE)
+		wanted = GC_PACKET_SIZE;
+	gc_buf_char(out, 'm');
+	if (wanted)
+		taken = gc_packet_add_binary(out, (const char *)bytes + slice->offset, (size_t)wanted,
+					     GC_PACKET_SIZE);
+	if (taken == left && !out->failed)
+		out->data[kind] = 'l';
+}
+
+/** A document is built when its first slice is asked for: 10,000 threads are 250 slices. */
+typedef void build_fn(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out);
+
+static enum gc_code reply_document(struct gc_rsp *rsp, enum gc_document_kind kind, const struct slice *slice,
+				   build_fn *build, struct gc_reply *reply, struct gc_error *err)
+{
+	struct gc_document *doc = &rsp->documents[kind];
+	size_t len = gc_args_left(&slice->annex);
+
+	if (len >= sizeof(doc->annex))
+		return gc_bad_packet(err);
+	if (!doc->built || !annex_is(slice, doc->annex)) {
+		gc_buf_clear(&doc->text);
+		build(rsp, &slice->annex, &doc->text);
+		memcpy(doc->annex, slice->annex.pos, len);
+		doc->annex[len] = '\0';
+		doc->built = !doc->text.failed;
+	}
+	if (!doc->built)
+		return gc_fail_memory(err);
+	add_slice(reply, slice, doc->text.data, doc->text.len);
+	return GC_OK;
+}
+
+static void build_features(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out)
+{
+	(void)annex;
+	gc_tdesc_xml(&rsp->target->process->regmap, out);
+}
+
+enum gc_code gc_xfer_features(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			      struct gc_error *err)
+{
+	struct slice slice;
+
+	if (!parse_slice(args, &slice))
+		return gc_bad_packet(err);
+	if (!annex_is(&slice, "target.xml"))
+		return gc_fail(err, GC_E_NOT_FOUND, "no such part of the description");
+	return reply_document(rsp, GC_DOCUMENT_FEATURES, &slice, build_features, reply, err);
+}
+
+static void add_thread(struct gc_rsp *rsp, gc_tid tid, struct gc_buf *out)
+{
+	struct gc_thread_text text;
+	struct gc_error err;
+
+	if (rsp->target->ops->describe(rsp->target, tid, &text, &err) != GC_OK)
+		text = (struct gc_thread_text){ "", "" };
+	gc_buf_str(out, "<thread id=\"");
+	gc_rsp_add_tid(rsp, out, tid);
+	gc_buf_char(out, '"');
+	if (*text.name) {
+		gc_buf_str(out, " name=\"");
+		gc_buf_xml(out, text.name);
+		gc_buf_char(out, '"');
+	}
+	gc_buf_char(out, '>');
+	gc_buf_xml(out, text.extra);
+	gc_buf_str(out, "</thread>\n");
+}
+
+/* "Thread List Format" */
+static void build_threads(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out)
+{
+	const struct gc_tids *tids = rsp->target->ops->threads(rsp->target);
+
+	(void)annex;
+	gc_buf_str(out, "<?xml version=\"1.0\"?>\n<threads>\n");
+	for (size_t i = 0; i < tids->count; i++)
+		add_thread(rsp, tids->list[i], out);
+	gc_buf_str(out, "</threads>\n");
+}
+
+enum gc_code gc_xfer_threads(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			     struct gc_error *err)
+{
+	struct slice slice;
+
+	if (!parse_slice(args, &slice) || !annex_is(&slice, ""))
+		return gc_bad_packet(err);
+	return reply_document(rsp, GC_DOCUMENT_THREADS, &slice, build_threads, reply, err);
+}
+
+/** The part that an annex asks for: start=LM;prev=LM;lmid=NAMESPACE;, each may be left out. */
+struct library_filter {
+	uint64_t start, lmid; /* 0: all */
+};
+
+static struct library_filter parse_filter(struct gc_args annex)
+{
+	struct library_filter filter = { 0, 0 };
+
+	while (!gc_args_end(&annex)) {
+		struct gc_args part = gc_args_until(&annex, ';');
+
+		if (gc_args_text(&part, "start="))
+			gc_args_hex(&part, &filter.start);
+		else if (gc_args_text(&part, "lmid="))
+			gc_args_hex(&part, &filter.lmid);
+	}
+	return filter;
+}
+
+static void add_library(const struct gc_link *link, struct gc_buf *out)
+{
+	gc_buf_str(out, "<library name=\"");
+	gc_buf_xml(out, link->name);
+	gc_buf_printf(out,
+		      "\" lm=\"0x%" PRIx64 "\" l_addr=\"0x%" PRIx64 "\" l_ld=\"0x%" PRIx64 "\" lmid=\"0x%" PRIx64
+		      "\"/>\n",
+		      link->lm, link->l_addr, link->l_ld, link->lmid);
+}
+
+/* "Library List Format for SVR4 Targets". gdb would show the program as one more library. */
+static void build_libraries(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out)
+{
+	const struct gc_link_map *links = &rsp->target->process->links;
+	struct library_filter filter = parse_filter(*annex);
+	bool started = filter.start == 0;
+
+	gc_buf_str(out, "<library-list-svr4 version=\"1.0\"");
+	if (links->main_lm)
+		gc_buf_printf(out, " main-lm=\"0x%" PRIx64 "\"", links->main_lm);
+	gc_buf_str(out, ">\n");
+	for (size_t i = 0; i < links->count; i++) {
+		const struct gc_link *link = &links->list[i];
+
+		started = started || link->lm == filter.start;
+		if (started && !link->is_program && (!filter.lmid || link->lmid == filter.lmid))
+			add_library(link, out);
+	}
+	gc_buf_str(out, "</library-list-svr4>\n");
+}
+
+enum gc_code gc_xfer_libraries(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			       struct gc_error *err)
+{
+	struct slice slice;
+
+	if (!parse_slice(args, &slice))
+		return gc_bad_packet(err);
+	return reply_document(rsp, GC_DOCUMENT_LIBRARIES, &slice, build_libraries, reply, err);
+}
+
+enum gc_code gc_xfer_auxv(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			  struct gc_error *err)
+{
+	const struct gc_note *auxv = rsp->target->process->core.auxv;
+	struct slice slice;
+
+	if (!parse_slice(args, &slice) || !annex_is(&slice, ""))
+		return gc_bad_packet(err);
+	if (!auxv)
+		return gc_fail(err, GC_E_NOT_FOUND, "the core has no auxiliary vector");
+	add_slice(reply, &slice, auxv->desc, auxv->desc_len);
+	return GC_OK;
+}
+
+/** The annex is the process, empty for the only one. */
+enum gc_code gc_xfer_exec_file(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			       struct gc_error *err)
+{
+	const struct gc_process *p = rsp->target->process;
+	const char *path = gc_process_exe(p);
+	struct slice slice;
+	char pid[32];
+
+	if (!parse_slice(args, &slice))
+		return gc_bad_packet(err);
+	snprintf(pid, sizeof(pid), "%" PRIx64, p->core.pid);
+	if (!annex_is(&slice, "") && !annex_is(&slice, pid))
+		return gc_fail(err, GC_E_NOT_FOUND, "no such process");
+	if (!path)
+		return gc_fail(err, GC_E_NOT_FOUND, "the core does not name its program");
+	add_slice(reply, &slice, path, strlen(path));
+	return GC_OK;
+}
+
+enum gc_code gc_xfer_siginfo(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			     struct gc_error *err)
+{
+	const struct gc_note *note;
+	struct slice slice;
+
+	if (!parse_slice(args, &slice) || !annex_is(&slice, ""))
+		return gc_bad_packet(err);
+	note = rsp->target->ops->siginfo(rsp->target, rsp->thread);
+	if (!note)
+		return gc_fail(err, GC_E_NOT_FOUND, "the thread has no siginfo");
+	add_slice(reply, &slice, note->desc, note->desc_len);
+	return GC_OK;
+}
