@@ -246,6 +246,16 @@ static bool masks_of_note(const struct gc_note *note, struct gc_addr_masks *out)
 	return true;
 }
 
+#define SAVED_X(n) { ROW_X0 + n, 184 + 8 * n },
+
+/* struct ucontext: uc_mcontext at 176, a struct sigcontext (asm/sigcontext.h). */
+static const struct gc_ucontext_reg ucontext_regs[] = {
+	GC_ROWS_16(SAVED_X)
+	SAVED_X(16) SAVED_X(17) SAVED_X(18) SAVED_X(19) SAVED_X(20) SAVED_X(21) SAVED_X(22) SAVED_X(23)
+	SAVED_X(24) SAVED_X(25) SAVED_X(26) SAVED_X(27) SAVED_X(28) SAVED_X(29) SAVED_X(30)
+	{ ROW_SP, 432 }, { ROW_PC, 440 }, { ROW_CPSR, 448 },
+};
+
 extern const struct gc_arch gc_arch_aarch64;
 
 const struct gc_arch gc_arch_aarch64 = {
@@ -283,4 +293,18 @@ const struct gc_arch gc_arch_aarch64 = {
 	.tag_granule = 16,
 	.tag_shift = 56,
 	.memtag_segment = 0x70000002,
+	.go_abi = {
+		.quantum = 4,
+		.g = ROW_X0 + 28,
+		.link_register = true,
+		.fp_below_sp = true,
+		.injected_push = 16,
+		.ucontext = 128, /* struct rt_sigframe begins with a siginfo */
+		.callback_sp = 16,
+		.asmcgocall_frame = 16,
+		.crosscall_fp = 22 * 8,
+		.crosscall_ret = 23 * 8,
+		.ucontext_regs = ucontext_regs,
+		.nucontext_regs = GC_COUNT(ucontext_regs),
+	},
 };

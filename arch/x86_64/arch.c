@@ -206,6 +206,13 @@ static const struct gc_regnote notes[] = {
 	{ "LINUX", 0x205, "NT_X86_XSAVE_LAYOUT", x86_64_probe_xsave_layout, NULL },
 };
 
+/* struct ucontext: uc_mcontext at 40, a struct sigcontext_64 (asm/sigcontext.h). */
+static const struct gc_ucontext_reg ucontext_regs[] = {
+	{ 8, 40 }, { 9, 48 }, { 10, 56 }, { 11, 64 }, { 12, 72 }, { 13, 80 }, { 14, 88 }, { 15, 96 },
+	{ 5, 104 }, { 4, 112 }, { ROW_RBP, 120 }, { 1, 128 }, { 3, 136 }, { 0, 144 }, { 2, 152 },
+	{ ROW_RSP, 160 }, { ROW_RIP, 168 }, { 17, 176 },
+};
+
 extern const struct gc_arch gc_arch_x86_64;
 
 const struct gc_arch gc_arch_x86_64 = {
@@ -234,4 +241,13 @@ const struct gc_arch gc_arch_x86_64 = {
 	.prstatus_regs_size = PRSTATUS_REGS_SIZE,
 	/* tcbhead_t of glibc's sysdeps/x86_64/nptl/tls.h; the psABI's variant II */
 	.tls = { .below_tp = true, .dtv_offset = 8 },
+	.go_abi = {
+		.quantum = 1,
+		.g = 14,
+		.call_push = 8,
+		.asmcgocall_frame = 8,
+		.crosscall_fp = 16,
+		.ucontext_regs = ucontext_regs,
+		.nucontext_regs = GC_COUNT(ucontext_regs),
+	},
 };

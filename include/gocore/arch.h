@@ -122,6 +122,30 @@ struct gc_regnote {
 	enum gc_code (*load)(const struct gc_note *note, struct gc_regs *out, struct gc_error *err);
 };
 
+/** A register in the ucontext of a signal frame. */
+struct gc_ucontext_reg {
+	int16_t row;
+	uint16_t offset;         /* from the start of the ucontext, asm/ucontext.h and asm/sigcontext.h */
+};
+
+/** What of the Go runtime's conventions depends on the architecture (runtime/asm_*.s, stkframe.go, traceback.go). */
+struct gc_go_abi {
+	uint8_t quantum;         /* smallest instruction; PCQuantum */
+	int16_t g;               /* row of the register that holds g in Go code */
+	bool link_register;      /* a frame keeps its return address at its sp, a leaf in gc_arch.ret */
+	uint8_t call_push;       /* bytes of stack that a call itself takes */
+	/* where a function with a frame of at least 8 bytes saved the caller's frame pointer */
+	bool fp_below_sp;        /* 8 below its sp; else 16 below the caller's sp */
+	uint8_t injected_push;   /* stack taken by a call that a signal handler faked (preparePanic, pushCall) */
+	uint16_t ucontext;       /* behind the stack pointer that sigtramp was entered with */
+	uint16_t callback_sp;    /* cgocallback keeps the older m.g0.sched.sp so far above its sp (unwindm) */
+	uint8_t asmcgocall_frame; /* between the sp that asmcgocall measures and its caller's */
+	/* crosscall2 is entered from C and saves C's registers so far above its sp */
+	uint16_t crosscall_fp, crosscall_ret; /* ret 0: as in other functions */
+	const struct gc_ucontext_reg *ucontext_regs;
+	size_t nucontext_regs;
+};
+
 struct gc_arch {
 	const char *name;            /* "x86_64": JSON, banner */
 	const char *elf_name;        /* "x86-64": as people say it in sentences */
@@ -167,6 +191,8 @@ struct gc_arch {
 	uint32_t tag_shift;
 	uint32_t memtag_segment;     /* p_type of the segments that hold packed tags */
 	uint64_t memtag_prot;        /* unused bits are 0 */
+
+	struct gc_go_abi go_abi;
 };
 
 /** @return the architecture, or NULL. src/arch.c has the one list. */

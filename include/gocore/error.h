@@ -44,7 +44,12 @@ enum gc_code gc_fail_errno(struct gc_error *err, int errnum, const char *format,
 /** Set GC_E_MEMORY. @return GC_E_MEMORY */
 enum gc_code gc_fail_memory(struct gc_error *err);
 
-/** Put "formatted text: " before the text of @err. @return err->code, which must be set */
+/**
+ * Put "formatted text: " before the text of @err.
+ *
+ * @return err->code, which must be set; GC_E_FORMAT when @err is NULL, since
+ *         a caller that wants no text only asks whether it went well
+ */
 enum gc_code gc_wrap(struct gc_error *err, const char *format, ...) GC_PRINTF(2, 3);
 
 #endif

@@ -49,6 +49,8 @@ enum gc_code gc_wrap(struct gc_error *err, const char *format, ...)
 	va_list args;
 	size_t used;
 
+	if (!err)
+		return GC_E_FORMAT;
 	memcpy(inner, err->text, sizeof(inner));
 	va_start(args, format);
 	set_text(err, format, args);

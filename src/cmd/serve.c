@@ -90,6 +90,8 @@ static void print_hints(const char *address)
 {
 	const char *colon = strrchr(address, ':');
 
+	if (strcmp(address, "stdio") == 0)
+		return; /* the client is there already */
 	if (strncmp(address, "unix:", 5) == 0) {
 		fprintf(stderr, "  gdb-multiarch -ex 'target remote %s'\n", address + 5);
 		fprintf(stderr, "  lldb -o 'process connect unix-connect://%s'\n", address + 5);

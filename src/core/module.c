@@ -119,7 +119,7 @@ static enum gc_code of_memory(struct gc_module *m, const struct gc_space *space,
 	const Elf64_Phdr *load;
 
 	if (code != GC_OK)
-		return gc_wrap(err, "the ELF header at 0x%" PRIx64, base);
+		return code;
 	*m = (struct gc_module){ .phdrs = phdrs.list, .count = phdrs.count, .bias = base };
 	load = first_load(m);
 	if (load)

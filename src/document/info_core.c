@@ -152,12 +152,11 @@ static void add_position(struct gc_doc *d, json_t *thread, const struct gc_threa
 	json_t *frames;
 	uint64_t pc;
 
-	if (gc_regs_init(&regs, &d->p->regmap, NULL) != GC_OK) {
+	if (gc_core_regs(&d->p->core, t, &d->p->regmap, &regs, &d->problems, NULL) != GC_OK) {
 		d->failed = true;
 		return;
 	}
-	if (gc_core_regs(&d->p->core, t, &d->p->regmap, &regs, &d->problems, NULL) == GC_OK &&
-	    gc_regs_u64(&regs, d->p->core.arch->pc, &pc)) {
+	if (gc_regs_u64(&regs, d->p->core.arch->pc, &pc)) {
 		frames = gc_doc_array(d);
 		gc_doc_append(d, frames, frame_of_regs(d, &regs, pc));
 		gc_doc_set(d, thread, "frames", frames);
@@ -182,7 +181,8 @@ static json_t *threads_of(struct gc_doc *d)
 		if (core->has_prpsinfo && t->tid == core->prpsinfo.pid)
 			gc_doc_str(d, thread, "name", core->prpsinfo.fname);
 		gc_doc_bool(d, thread, "crashed", crashed);
-		if (t->cursig)
+		/* the kernel writes the fatal signal into every thread's note */
+		if (crashed)
 			gc_doc_set(d, thread, "signal", signal_named(d, t->cursig));
 		add_position(d, thread, t, crashed);
 		gc_doc_append(d, array, thread);

@@ -318,7 +318,7 @@ static void put_images(struct gc_buf *out, const json_t *images)
 		add_short_id(&id, image);
 		gc_table_add(&t, gc_buf_text(&id));
 		gc_table_add(&t, path);
-		if (gc_json_str(image, "refused"))
+		if (gc_json_str(image, "refused") && !is_status(image, "found"))
 			gc_buf_printf(&where, "%s refused: %s", found ? found : "", gc_json_str(image, "refused"));
 		else if (found && (!path || strcmp(found, path) != 0))
 			gc_buf_printf(&where, "= %s", found);

@@ -45,7 +45,10 @@ static json_t *range_of(struct gc_doc *d, const struct gc_range *r)
 		gc_doc_hex(d, object, "offset", offset);
 	gc_doc_str(d, object, "path", r->file ? r->file->path : NULL);
 	gc_doc_str(d, object, "label", r->label);
-	gc_doc_str(d, object, "image", r->image ? r->image->path : NULL);
+	if (r->image && r->file && r->image->path == r->file->path) /* almost always; and there are many ranges */
+		gc_doc_set(d, object, "image", json_incref(json_object_get(object, "path")));
+	else
+		gc_doc_str(d, object, "image", r->image ? r->image->path : NULL);
 	return object;
 }
 

@@ -68,6 +68,15 @@ static enum gc_code read_varint(const struct source *s, uint64_t *addr, uint64_t
 	return gc_fail(err, GC_E_FORMAT, "Go build information: a length without an end");
 }
 
+/** The go command's marks around the modules; they hold NULs, so they go before the text is one. */
+static void strip_sentinels(char *text, uint64_t len)
+{
+	if (len < 2 * SENTINEL + 1 || text[len - SENTINEL - 1] != '\n')
+		return;
+	memmove(text, text + SENTINEL, len - 2 * SENTINEL);
+	text[len - 2 * SENTINEL] = '\0';
+}
+
 static enum gc_code read_bytes(const struct source *s, uint64_t addr, uint64_t len, char **out,
 			       struct gc_error *err)
 {
@@ -83,6 +92,7 @@ static enum gc_code read_bytes(const struct source *s, uint64_t addr, uint64_t l
 		return not_there(err, addr);
 	}
 	text[len] = '\0';
+	strip_sentinels(text, len); /* a version is shorter than they are */
 	*out = text;
 	return GC_OK;
 }
@@ -310,14 +320,9 @@ static size_t count_lines(const char *text, const char *word)
 
 static enum gc_code parse_text(struct gc_buildinfo *info, struct gc_error *err)
 {
-	size_t len = strlen(info->text);
 	char *rest = info->text;
 	struct gc_go_module *last = NULL;
 
-	if (len >= 2 * SENTINEL + 1 && rest[len - SENTINEL - 1] == '\n') {
-		rest[len - SENTINEL] = '\0';
-		rest += SENTINEL;
-	}
 	info->deps = calloc(count_lines(rest, "dep\t") + 1, sizeof(*info->deps));
 	info->settings = calloc(count_lines(rest, "build\t") + 1, sizeof(*info->settings));
 	if (!info->deps || !info->settings)

@@ -151,6 +151,7 @@ static void read_features(struct gc_rsp *rsp, struct gc_args *args)
 
 	rsp->multiprocess = false;
 	rsp->error_message = false;
+	rsp->documents[GC_DOCUMENT_THREADS].built = false; /* its ids may be the other form now */
 	while (!gc_args_end(args)) {
 		struct gc_args feature = gc_args_until(args, ';');
 

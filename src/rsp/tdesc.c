@@ -17,6 +17,9 @@ static void add_reg(const struct gc_regmap *map, size_t row, struct gc_buf *out)
 		      8 * map->size[row], reg->type ? reg->type : "int", reg->number);
 	add_attribute(out, "group", reg->group);
 	add_attribute(out, "generic", reg->generic);
+	/* lldb before 21 takes types it does not know for integers, which end at 128 bits. */
+	if (map->size[row] > 8)
+		gc_buf_str(out, " encoding=\"vector\" format=\"vector-uint8\"");
 	gc_buf_str(out, "/>\n");
 }
 

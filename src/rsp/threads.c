@@ -171,7 +171,7 @@ enum gc_code gc_thread_extra(struct gc_rsp *rsp, struct gc_args *args, struct gc
 		return err->code;
 	gc_packet_add_hex(reply->out, text.name, strlen(text.name));
 	if (*text.name && *text.extra)
-		gc_packet_add_hex(reply->out, " ", 1);
+		gc_packet_add_hex(reply->out, ", ", 2);
 	gc_packet_add_hex(reply->out, text.extra, strlen(text.extra));
 	return GC_OK;
 }

@@ -27,6 +27,11 @@ def read(path):
         return f.read()
 
 
+def without_file(document):
+    """An info document without what it says of the core's file, which may be compressed or piped."""
+    return {key: value for key, value in document.items() if key not in ('core', 'file')}
+
+
 class Inputs(unittest.TestCase):
     def setUp(self):
         self.tmp = tempfile.mkdtemp()
@@ -197,9 +202,7 @@ class Accepted(Inputs):
         done = gocore.run_stub('info', '--json', *args, **kwargs)
         self.assertEqual(done.returncode, 0, done.stderr)
         document = json.loads(done.stdout)
-        for volatile in ('path', 'size', 'compression', 'mtime', 'time'):
-            document['core'].pop(volatile, None)
-        return document
+        return without_file(document)
 
     def test_compressed(self):
         plain, tried = self.info(self.case.core, self.case.bin), 0
@@ -222,10 +225,7 @@ class Accepted(Inputs):
             with self.subTest(name), open(name, 'rb') as f:
                 done = subprocess.run([*gocore.STUB, 'info', '--json', '-', self.case.bin], stdin=f,
                                       stdout=subprocess.PIPE, timeout=20 * gocore.SLOW, check=True)
-                document = json.loads(done.stdout)
-                for volatile in ('path', 'size', 'compression', 'mtime', 'time'):
-                    document['core'].pop(volatile, None)
-                self.assertEqual(document, plain)
+                self.assertEqual(without_file(json.loads(done.stdout)), plain)
 
     def test_found_by_build_id(self):
         """No program named: it is in a folder under any name."""
@@ -246,10 +246,12 @@ class Accepted(Inputs):
                     self.assertEqual(done.returncode, 0, done.stderr)
                     document, expect = json.loads(done.stdout), case.expect
                     self.assertTrue(document['schema'].startswith('gocore-stub/info/1'))
-                    self.assertEqual([t['tid'] for t in document['threads']], expect.tids)
                     self.assertEqual(document['arch'], arch)
-                    want = int(re.match(r'\d+', expect.head.get('core_signal', '0'))[0])
-                    self.assertEqual(document.get('signal', {}).get('number', 0), want)
+                    if expect.tids:     # the script behind expect.txt does not know Delve's notes
+                        self.assertEqual([t['tid'] for t in document['threads']], expect.tids)
+                        self.assertEqual(document.get('signal', {}).get('number', 0),
+                                         int(expect.head['core_signal']))
+                    self.assertTrue(document['threads'])
 
 
 if __name__ == '__main__':

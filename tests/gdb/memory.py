@@ -30,9 +30,10 @@ class Image:
                 loads.append((addr, memsz, offset, filesz))
             elif kind == PT_NOTE:
                 files += self.mapped_files(self.core[offset:offset + filesz])
-        # qemu-user and Delve write no NT_FILE; the program printed its own maps.
-        files = files or [(start, end, offset, name) for start, end, _, offset, name in case.expect.maps()
-                          if name.startswith('/')]
+        # qemu-user and Delve write no NT_FILE; the program printed its own maps. What fills the gap
+        # between two segments of a library ("---p") cannot be known from such a core.
+        files = files or [(start, end, offset, name) for start, end, perms, offset, name in case.expect.maps()
+                          if name.startswith('/') and perms != '---p']
         at = 0
         for addr, memsz, offset, filesz in sorted(loads):
             self.unlisted(at, addr, files)

@@ -42,7 +42,8 @@ class NothingLocal(unittest.TestCase):
             self.check_libraries(case, libraries)
             self.check_mappings(case, maps)
             self.assertIn(str(case.expect.tids[0]), threads)
-            self.assertEqual(tls, '103')
+            if 'has not yet allocated storage' not in tls:     # gdb 17 and later, see values.py
+                self.assertEqual(tls, '103')
             self.assertIn('plugin_entry', frame)
             self.assertNotIn('No symbol table', local)
             self.assertIn(case.expect.head['program'], exe)

@@ -173,8 +173,8 @@ class Stub:
     def _read(self):
         for line in self.proc.stderr:
             self.lines.append(line)
-            if line.startswith('listening on '):
-                self.address = line.split()[2]
+            if line.startswith('listening on ') and not self.ready.is_set():
+                self.address = line.split()[2]      # a second line may name another family's address
                 self.ready.set()
         self.ready.set()
 

@@ -191,15 +191,17 @@ static int serve(const struct gc_process *process, const struct arguments *args)
 {
 	const struct gc_rsp_options options = { monitors, GC_COUNT(monitors), gc_log_is_verbose() };
 	const struct gc_listen where = { .address = args->listen, .once = args->once, .ready = on_ready };
-	struct gc_target *target;
+	struct gc_target *target = NULL;
 	struct gc_error err;
+	enum gc_code code;
 
-	if (gc_core_target_new(&target, process, &err) != GC_OK || gc_rsp_serve(target, &options, &where, &err) != GC_OK) {
+	code = gc_core_target_new(&target, process, &err);
+	if (code == GC_OK)
+		code = gc_rsp_serve(target, &options, &where, &err);
+	if (code != GC_OK)
 		fprintf(stderr, "rsp_driver: %s\n", err.text);
-		return 1;
-	}
 	gc_target_free(target);
-	return 0;
+	return code == GC_OK ? 0 : 1;
 }
 
 static bool parse(int argc, char **argv, struct arguments *out)

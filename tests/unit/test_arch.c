@@ -1074,6 +1074,13 @@ START_TEST(test_arm_za_cut)
 	ck_assert_int_eq(load(NT_ZA, small, small_len), GC_OK);
 	check_za(16, 32);
 	finish();
+	/* A note that was not probed cannot write over what the layout has room for. */
+	start(EM_AARCH64);
+	probe(NT_ZA, small, small_len);
+	seal();
+	ck_assert_int_eq(load(NT_ZA, large, large_len), GC_E_TRUNCATED);
+	ck_assert(!known("za"));
+	finish();
 }
 END_TEST
 

@@ -380,6 +380,27 @@ START_TEST(kernel_core_cut_in_its_notes)
 }
 END_TEST
 
+START_TEST(auxv_with_half_an_entry)
+{
+	struct core_builder b;
+	struct gc_core core;
+	uint64_t value = 0;
+	uint8_t desc[24] = { 0 };
+
+	gc_store_le64(desc, AT_PAGESZ);
+	gc_store_le64(desc + 8, 16384);
+	gc_store_le64(desc + 16, AT_ENTRY);
+	builder_init(&b, EM_X86_64);
+	builder_prstatus(&b, 1, 11, NULL, 0);
+	builder_note(&b, "CORE", NT_AUXV, desc, sizeof(desc));
+	open_ok(&b, &core);
+	ck_assert_uint_eq(core.page_size, 16384);
+	ck_assert(!gc_core_auxv(&core, AT_ENTRY, &value));
+	gc_core_close(&core);
+	builder_deinit(&b);
+}
+END_TEST
+
 START_TEST(several_note_segments)
 {
 	struct core_builder b;
@@ -616,9 +637,12 @@ START_TEST(delve_dump_of_its_own_kind)
 	end_delve_thread(&b, &desc);
 	begin_delve_thread(&desc, 76, 0);
 	end_delve_thread(&b, &desc);
+	begin_delve_thread(&desc, 75, 0);
+	memset(desc.data + 32, 0, 8); /* tls, as without cgo */
+	end_delve_thread(&b, &desc);
 	open_ok(&b, &core);
 	ck_assert_int_eq(core.maker, GC_MADE_BY_DELVE_PORTABLE);
-	ck_assert_uint_eq(core.nthreads, 2);
+	ck_assert_uint_eq(core.nthreads, 3);
 	ck_assert_int_eq(core.threads[0].tid, 77);
 	ck_assert_ptr_null(core.threads[0].prstatus);
 	ck_assert_uint_eq(core.threads[0].nnotes, 1);
@@ -634,6 +658,7 @@ START_TEST(delve_dump_of_its_own_kind)
 	check_reg(&core, 1, "pc", 0x1111);
 	check_reg(&core, 1, "sp", 0x2222);
 	check_reg(&core, 1, "tpidr", 0x4444);
+	check_unknown(&core, 2, "tpidr");
 	ck_assert_str_eq(gc_note_name(&core, &core.notes[1]), "NT_DELVE_THREAD");
 	ck_assert_uint_eq(core.problems.count, 0);
 	gc_core_close(&core);
@@ -837,6 +862,7 @@ static Suite *suite(void)
 	tcase_add_test(t, siginfo_of_another_thread_is_not_the_crash);
 	tcase_add_test(t, qemu_user_notes);
 	tcase_add_test(t, kernel_core_cut_in_its_notes);
+	tcase_add_test(t, auxv_with_half_an_entry);
 	tcase_add_test(t, several_note_segments);
 	tcase_add_test(t, owners_and_types_both_count);
 	tcase_add_test(t, hostile_note_sizes);

@@ -33,6 +33,9 @@ static bool says(const char *text)
 	return strstr(gc_buf_text(&xml), text);
 }
 
+/* How lldb reads what is wider than an integer. */
+#define VECTOR " encoding=\"vector\" format=\"vector-uint8\"/>"
+
 #define MAX_TYPES 64
 #define MAX_DEPTH 8
 
@@ -112,6 +115,7 @@ static void read_reg(struct reader *r, const char *tag)
 	ck_assert_msg(row >= 0, "%s", tag);
 	ck_assert_str_eq(map.arch->regs[row].name, attribute(tag, "name"));
 	ck_assert_uint_eq(map.size[row] * 8, (uint64_t)bits);
+	ck_assert_str_eq(attribute(tag, "encoding"), bits > 64 ? "vector" : "");
 	r->last_number = number;
 	r->regs++;
 	r->bits += (uint64_t)bits;
@@ -200,11 +204,13 @@ START_TEST(test_x86)
 	ck_assert(says("<architecture>i386:x86-64</architecture>\n<osabi>GNU/Linux</osabi>\n"));
 	ck_assert(says("<reg name=\"rax\" bitsize=\"64\" type=\"int64\" regnum=\"0\"/>"));
 	ck_assert(says("<reg name=\"rip\" bitsize=\"64\" type=\"code_ptr\" regnum=\"16\" generic=\"pc\"/>"));
-	ck_assert(says("<reg name=\"st7\" bitsize=\"80\" type=\"i387_ext\" regnum=\"31\"/>"));
+	ck_assert(says("<reg name=\"st7\" bitsize=\"80\" type=\"i387_ext\" regnum=\"31\""
+			VECTOR));
 	ck_assert(says("<reg name=\"ftag\" bitsize=\"32\" type=\"int\" regnum=\"34\" group=\"float\"/>"));
 	ck_assert(says("<reg name=\"orig_rax\" bitsize=\"64\" type=\"int\" regnum=\"57\"/>"));
 	ck_assert(says("<reg name=\"fs_base\" bitsize=\"64\" type=\"int\" regnum=\"58\" generic=\"tp\"/>"));
-	ck_assert(says("<reg name=\"zmm31h\" bitsize=\"256\" type=\"v2ui128\" regnum=\"147\"/>"));
+	ck_assert(says("<reg name=\"zmm31h\" bitsize=\"256\" type=\"v2ui128\" regnum=\"147\""
+			VECTOR));
 	ck_assert(says("<field name=\"ZF\" start=\"6\" end=\"6\" type=\"bool\"/>"));
 }
 END_TEST

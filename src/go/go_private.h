@@ -1,0 +1,136 @@
+/* Shared by the files of src/go that read the runtime. */
+#ifndef GO_PRIVATE_H
+#define GO_PRIVATE_H
+
+#include "gocore/go.h"
+
+#include "go/layout.h"
+
+/** What a scan for the runtime's structures may look at; one limit for all scans of a core. */
+#define GO_SCAN_BUDGET ((uint64_t)4 << 30)
+
+/** Bytes at addresses, of a process or of a file. */
+struct go_memory {
+	gc_read_fn *read;
+	void *data;
+};
+
+static inline bool go_read(const struct go_memory *mem, uint64_t addr, void *buf, size_t len)
+{
+	return mem->read(mem->data, addr, buf, len);
+}
+
+/** Words in a stretch of memory, with what follows them in sight. */
+#define GO_SCAN_CHUNK 65536
+
+struct go_scan {
+	struct go_memory mem;
+	uint64_t at, end;    /* not looked at yet */
+	uint64_t *budget;
+	size_t ahead;        /* bytes that visit wants to see from a word on */
+	/* called with a word's address and @ahead bytes from it on; false ends the scan */
+	bool (*visit)(void *data, uint64_t addr, const uint8_t *bytes);
+	void *data;
+};
+
+/** Visit the aligned words of [scan->at, scan->end) that can be read. */
+void go_scan_run(struct go_scan *scan);
+
+/** gc_read_fn of a struct gc_space. */
+bool go_read_space(void *data, uint64_t addr, void *buf, size_t len);
+
+enum gc_code go_modules_of_process(struct gc_go_modules *out, const struct gc_process *p,
+				   const struct go_layout *layout, struct gc_problems *problems,
+				   struct gc_error *err);
+
+/* A pc and all that is known of it, cached. */
+
+enum go_kind {
+	GO_KIND_PLAIN,
+	GO_KIND_SIGTRAMP,
+	GO_KIND_SYSTEMSTACK,
+	GO_KIND_MORESTACK,
+	GO_KIND_MCALL,
+	GO_KIND_ASMCGOCALL,
+	GO_KIND_CGOCALLBACK,
+	GO_KIND_CROSSCALL,
+	GO_KIND_INJECTED,   /* sigpanic, asyncPreempt, debugCall: a signal handler faked the call */
+	GO_KIND_VDSO,       /* calls the vDSO on g0's stack */
+	GO_KIND_THROW,
+};
+
+struct go_pc {
+	uint64_t key;       /* pc * 2 + exact; UINT64_MAX: free */
+	uint64_t entry;
+	int32_t delta;      /* frame size at pc; -1: unknown */
+	uint32_t first, count; /* in go_pcs.lines */
+	uint8_t kind;       /* enum go_kind */
+	uint8_t flags;      /* enum gc_pcfunc_flag */
+};
+
+struct go_line {
+	const char *function, *file;
+	uint32_t line;
+	bool inlined, wrapper;
+};
+
+struct go_pcs {
+	struct go_pc *slots;
+	size_t size, count; /* size is a power of two */
+	struct go_line *lines;
+	size_t nlines, lines_cap;
+};
+
+/** @return what @pc is, or NULL if it is in no function of a module */
+const struct go_pc *go_pc_lookup(struct gc_go *go, uint64_t pc, bool exact);
+void go_pcs_deinit(struct go_pcs *pcs);
+
+/** Of addresses to indexes. */
+struct go_index {
+	uint32_t *slots;    /* index + 1 */
+	size_t size;
+};
+
+struct gc_go {
+	const struct gc_process *p;
+	const struct gc_go_abi *abi;
+	struct gc_problems *problems;
+	uint64_t budget;
+	struct gc_buildinfo info;
+	bool has_info;
+	int minor;
+	const struct go_layout *layout;
+	const char *const *reasons;
+	size_t nreasons;
+	char **own_reasons;          /* of a version newer than our tables */
+	struct gc_go_modules modules;
+	const struct gc_go_moduledata *runtime; /* whose data holds the runtime's variables, or NULL */
+	uint64_t m0, allm, allgs, nallgs;
+	struct gc_goroutine *list;
+	size_t count;
+	struct go_index index;       /* of list by addr */
+	struct gc_go_m *ms;
+	size_t nms;
+	struct go_pcs pcs;
+	/* the range that was read last: stacks are read word by word */
+	uint64_t window, window_len;
+	const uint8_t *window_bytes;
+};
+
+/** A word of the process's memory, quick for neighbours of the last one. */
+bool go_word(struct gc_go *go, uint64_t addr, uint64_t *out);
+
+/** Find m0, allm and allgs. What is not found is 0. */
+void go_find_runtime(struct gc_go *go);
+
+/** Fill ms, list and index; fix layout. */
+enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err);
+enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err);
+
+/** Do the first goroutines look like ones in this layout? */
+bool go_layout_fits(struct gc_go *go, const struct go_layout *layout);
+
+/** The texts of wait reasons out of the program itself. */
+enum gc_code go_find_reasons(struct gc_go *go, struct gc_error *err);
+
+#endif
