@@ -106,10 +106,10 @@ struct gc_core {
 	struct gc_note *notes;          /* all of them, in file order */
 	size_t nnotes;
 	struct gc_thread *threads;      /* [0] is the one that crashed, as the kernel writes it */
-	size_t nthreads;
+	size_t nthreads;                /* never 0; tids are positive and differ */
 
 	const struct gc_note *auxv;     /* NULL: none */
-	struct gc_file_map *files;      /* sorted by start */
+	struct gc_file_map *files;      /* sorted by start, no overlap */
 	size_t nfiles;
 	bool has_files;                 /* there was an NT_FILE, even if empty or damaged */
 	bool has_siginfo;
@@ -132,14 +132,14 @@ struct gc_core {
  * Parse a core.
  *
  * @param in   taken over: closed with the core, and on failure too
- * @return GC_E_FORMAT for what is no ELF core (says what it is instead),
+ * @return GC_E_FORMAT for what is no ELF core (says what it is instead) or has no threads,
  *         GC_E_UNSUPPORTED for 32 bits, big endian or another machine,
- *         GC_E_TRUNCATED if not even the program headers are there
+ *         GC_E_TRUNCATED if so much is cut off that no thread is left
  */
 enum gc_code gc_core_open(struct gc_core *core, struct gc_input *in, struct gc_error *err);
 void gc_core_close(struct gc_core *core);
 
-/** @return true for a note with this owner and type; see core.c for the excused owners */
+/** @return true for a note with this owner and type; see notes.c for the excused owners */
 bool gc_note_is(const struct gc_core *core, const struct gc_note *note, const char *owner, uint32_t type);
 
 /** The thread's own note of @type, or NULL. */

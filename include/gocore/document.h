@@ -12,7 +12,11 @@
 #include "gocore/buf.h"
 #include "gocore/process.h"
 
-/** Document "info" of a core. @return new reference, or NULL: out of memory */
+/**
+ * Document "info" of a core; with "program_info" if there is a copy of the program.
+ *
+ * @return new reference, or NULL: out of memory
+ */
 json_t *gc_info_core(const struct gc_process *p);
 
 /** Document "info" of a program; @p is the core that it belongs to, or NULL. */
@@ -21,7 +25,12 @@ json_t *gc_info_program(struct gc_elf_file *file, const struct gc_process *p);
 /** Document "maps": all ranges, and what is at or near each of @addrs. */
 json_t *gc_maps(const struct gc_process *p, const uint64_t *addrs, size_t naddrs);
 
-/** The texts for people of these documents. */
+/**
+ * The texts for people of these documents. Control characters are escaped.
+ *
+ * An info with only some of its keys ("images", "notes", "problems"...) gives
+ * the text of these; a maps with "addresses" gives the answers without the map.
+ */
 void gc_info_text(const json_t *info, struct gc_buf *out);
 void gc_maps_text(const json_t *maps, struct gc_buf *out);
 

@@ -20,7 +20,6 @@ struct gc_input {
 	const uint8_t *bytes;  /* mapped read-only, NULL when size is 0 */
 	uint64_t size;
 	const char *compression; /* "zstd"...; NULL: none */
-	bool cut;              /* the compressed stream ended early; what came is there */
 	uint64_t dev, ino;     /* of the plain file, else 0: tells whether two paths are one file */
 	int64_t mtime;         /* seconds since 1970 of the file at path, 0 for a pipe */
 };
@@ -31,7 +30,8 @@ typedef void gc_progress_fn(void *data, uint64_t done, uint64_t total);
 /**
  * Open @path ("-": standard input).
  *
- * A directory, FIFO without writer data or device is refused. A compressed
+ * A directory, device, empty file or FIFO that nobody writes to is refused.
+ * Messages do not name the file: the caller does. A compressed
  * stream that ends early is GC_E_TRUNCATED: the caller is told before a
  * debugger is.
  */

@@ -108,7 +108,7 @@ static void add_images(const struct gc_process *p, struct gc_buf *out)
 	}
 	gc_buf_printf(out, "images    %zu found, %zu missing", found, missing);
 	if (refused)
-		gc_buf_printf(out, ", %zu of another build", refused);
+		gc_buf_printf(out, ", %zu refused", refused);
 	if (missing + refused)
 		gc_buf_printf(out, " (monitor images lists them; --sysroot names the target's file tree)");
 	gc_buf_char(out, '\n');

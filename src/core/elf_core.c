@@ -104,7 +104,8 @@ static enum gc_code not_elf(const struct gc_input *in, struct gc_error *err)
 static enum gc_code wrong_ident(const uint8_t *ident, struct gc_error *err)
 {
 	if (ident[EI_CLASS] == ELFCLASS32)
-		return gc_fail(err, GC_E_UNSUPPORTED, "is a 32-bit ELF file; only 64-bit cores can be read");
+		return gc_fail(err, GC_E_UNSUPPORTED,
+			       "is a 32-bit ELF file; only 64-bit cores can be read");
 	if (ident[EI_CLASS] != ELFCLASS64)
 		return gc_fail(err, GC_E_FORMAT, "is an ELF file of unknown class %u", ident[EI_CLASS]);
 	if (ident[EI_DATA] == ELFDATA2MSB)
@@ -174,8 +175,8 @@ static enum gc_code read_ehdr(struct loading *l, struct gc_error *err)
 	}
 	if (in->size < EHDR_SIZE)
 		return gc_fail(err, GC_E_TRUNCATED,
-			       "was cut off in its ELF header: %" PRIu64 " of %d bytes are there", in->size,
-			       EHDR_SIZE);
+			       "was cut off in its ELF header: %" PRIu64 " of %d bytes are there",
+			       in->size, EHDR_SIZE);
 	parse_ehdr(in->bytes, &l->ehdr);
 	code = wrong_type(&l->ehdr, err);
 	if (code != GC_OK)
@@ -246,15 +247,15 @@ static enum gc_code find_phdrs(struct loading *l, struct gc_error *err)
 	uint64_t size = l->core->input.size, span;
 
 	if (e->phentsize < PHDR_SIZE)
-		return gc_fail(err, GC_E_FORMAT, "has program headers of %u bytes; %d are needed", e->phentsize,
-			       PHDR_SIZE);
+		return gc_fail(err, GC_E_FORMAT, "has program headers of %u bytes; %d are needed",
+			       e->phentsize, PHDR_SIZE);
 	l->phnum = e->phnum == PN_XNUM ? count_of_extended(l) : e->phnum;
 	if (l->phnum == 0)
 		return gc_fail(err, GC_E_FORMAT, "is an ELF core without program headers");
 	if (l->phnum > MAX_PHDRS) {
 		gc_problem(&l->core->problems, "program headers",
-			   "there are %" PRIu64 " of them; those after the first %u are left out", l->phnum,
-			   MAX_PHDRS);
+			   "there are %" PRIu64 " of them; those after the first %u are left out",
+			   l->phnum, MAX_PHDRS);
 		l->phnum = MAX_PHDRS;
 	}
 	if (e->phoff >= size || size - e->phoff < PHDR_SIZE)
@@ -267,7 +268,8 @@ static enum gc_code find_phdrs(struct loading *l, struct gc_error *err)
 	else
 		gc_problem(&l->core->problems, "program headers",
 			   "the file was cut off in its program headers: it ends at 0x%" PRIx64
-			   ", %" PRIu64 " of %" PRIu64 " headers are there", size, l->phdrs_there, l->phnum);
+			   ", %" PRIu64 " of %" PRIu64 " headers are there", size, l->phdrs_there,
+			   l->phnum);
 	return GC_OK;
 }
 
@@ -336,8 +338,8 @@ static void add_load(struct loading *l, struct phdr p)
 		return;
 	if (p.filesz > p.memsz) {
 		gc_problem(&l->core->problems, segment_name(&p, where),
-			   "holds 0x%" PRIx64 " bytes for 0x%" PRIx64 " bytes of memory; the rest is left out",
-			   p.filesz, p.memsz);
+			   "holds 0x%" PRIx64 " bytes for 0x%" PRIx64
+			   " bytes of memory; the rest is left out", p.filesz, p.memsz);
 		p.filesz = p.memsz;
 	}
 	if (p.memsz == 0)
@@ -362,7 +364,7 @@ static void add_tags(struct loading *l, struct phdr p)
 
 	if (!check_segment(l, &p))
 		return;
-	/* Two tags a byte: Documentation/arch/arm64/memory-tagging-extension.rst, "Core dump support". */
+	/* Two tags a byte: "Core dump support" in the kernel's memory-tagging-extension.rst. */
 	if (granule && p.filesz > p.memsz / granule / 2)
 		p.filesz = p.memsz / granule / 2;
 	expect(l, p.offset, p.filesz);
@@ -540,7 +542,8 @@ static enum gc_code no_threads(const struct loading *l, struct gc_error *err)
 			       l->phnum);
 	if (l->missing_notes && core->nnotes)
 		return gc_fail(err, GC_E_TRUNCATED,
-			       "was cut off in its notes: it ends at 0x%" PRIx64 ", before the first thread", size);
+			       "was cut off in its notes: it ends at 0x%" PRIx64
+			       ", before the first thread", size);
 	if (l->missing_notes)
 		return gc_fail(err, GC_E_TRUNCATED,
 			       "was cut off before its notes: it ends at 0x%" PRIx64 " of 0x%" PRIx64

@@ -761,7 +761,8 @@ static enum gc_code finish(struct gc_images *out, struct gc_image_set *set, stru
 
 	if (!images.list)
 		return gc_fail_memory(err);
-	qsort(set->list, set->count, sizeof(*set->list), compare_works);
+	if (set->count)
+		qsort(set->list, set->count, sizeof(*set->list), compare_works);
 	for (size_t i = 0; i < set->count; i++)
 		images.list[i] = set->list[i].image;
 	code = set->core->nfiles > 0 ? collect_files(&images, set, err) : collect_made(&images, set, err);

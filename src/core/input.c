@@ -75,7 +75,8 @@ static enum gc_code peek(const struct opening *o, struct gc_stream *s, struct gc
 	while (code == GC_OK && !s->ended && s->len < GC_MAGIC_LEN)
 		code = gc_stream_more(s, err);
 	if (code == GC_OK && s->len == 0)
-		return gc_fail(err, GC_E_FORMAT, o->is_stdin ? "is empty" : "is a pipe that nobody writes to");
+		return gc_fail(err, GC_E_FORMAT,
+			       o->is_stdin ? "is empty" : "is a pipe that nobody writes to");
 	return code;
 }
 
@@ -101,7 +102,8 @@ static enum gc_code open_temporary(const char *dir, int *out, struct gc_error *e
 	}
 	if (fd < 0)
 		return gc_fail_errno(err, errno,
-				     "must be unpacked, but no temporary file can be made in %s (set TMPDIR)", dir);
+				     "must be unpacked, but no temporary file can be made in %s (set TMPDIR)",
+				     dir);
 	*out = fd;
 	return GC_OK;
 }
@@ -124,7 +126,8 @@ static enum gc_code unpack_stream(struct opening *o, struct gc_stream *s, struct
 		return code;
 	code = gc_unpack(&job, &size, err);
 	if (code == GC_OK && size == 0)
-		code = gc_fail(err, GC_E_FORMAT, "compressed with %s, is empty inside", gc_codec_name(job.codec));
+		code = gc_fail(err, GC_E_FORMAT, "compressed with %s, is empty inside",
+			       gc_codec_name(job.codec));
 	if (code != GC_OK) {
 		close(job.to);
 		return code;

@@ -169,7 +169,8 @@ static enum gc_code read_segment(struct reading *r, const struct gc_note_segment
 	while (code == GC_OK && gc_cursor_left(&c) && core->nnotes < MAX_NOTES) {
 		if (read_note(&c, s->align == 8 ? 8 : 4, &note, &why) != GC_OK) {
 			snprintf(where, sizeof(where), "note %zu", core->nnotes);
-			gc_problem(&core->problems, where, "%s; this and what follows is left out", why.text);
+			gc_problem(&core->problems, where, "%s; this and what follows is left out",
+				   why.text);
 			break;
 		}
 		code = append_note(r, &note, err);
@@ -545,7 +546,8 @@ static enum gc_core_maker maker_by_order(const struct gc_core *core)
 static enum gc_core_maker find_maker(const struct gc_core *core)
 {
 	if (core->has_delve)
-		return find_note(core, "CORE", GC_NT_PRSTATUS) ? GC_MADE_BY_DELVE : GC_MADE_BY_DELVE_PORTABLE;
+		return find_note(core, "CORE", GC_NT_PRSTATUS) ? GC_MADE_BY_DELVE
+							       : GC_MADE_BY_DELVE_PORTABLE;
 	if (find_note(core, "GDB", GC_NT_GDB_TDESC)) /* gdb 12 and later */
 		return GC_MADE_BY_GCORE;
 	return is_qemu_user(core) ? GC_MADE_BY_QEMU_USER : maker_by_order(core);
@@ -616,8 +618,9 @@ void gc_core_regmap(const struct gc_core *core, struct gc_regmap *out)
 	gc_regmap_seal(out);
 }
 
-static void report_regs(const struct gc_core *core, const struct gc_thread *thread, const struct gc_note *note,
-			struct gc_problems *problems, const struct gc_error *why)
+static void report_regs(const struct gc_core *core, const struct gc_thread *thread,
+			const struct gc_note *note, struct gc_problems *problems,
+			const struct gc_error *why)
 {
 	char where[64], at[128];
 

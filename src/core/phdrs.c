@@ -47,7 +47,7 @@ const char *gc_machine_phrase(uint16_t machine, char buf[48])
 static enum gc_code unsupported(const uint8_t *ehdr, struct gc_error *err)
 {
 	bool big = ehdr[EI_DATA] == ELFDATA2MSB;
-	uint16_t machine = big ? (uint16_t)(ehdr[18] << 8 | ehdr[19]) : gc_load_le16(ehdr + 18);
+	uint16_t machine = (uint16_t)(big ? ehdr[18] << 8 | ehdr[19] : gc_load_le16(ehdr + 18));
 	char buf[48];
 	const char *phrase = strchr(gc_machine_phrase(machine, buf), ' ') + 1;
 

@@ -105,7 +105,7 @@ static const struct code {
 	{ BUS, 2, "BUS_ADRERR", "illegal address" },
 	{ BUS, 3, "BUS_OBJERR", "hardware error" },
 	{ BUS, 4, "BUS_MCEERR_AR", "hardware memory error consumed on a machine check: action required" },
-	{ BUS, 5, "BUS_MCEERR_AO", "hardware memory error detected in process but not consumed: action optional" },
+	{ BUS, 5, "BUS_MCEERR_AO", "hardware memory error detected but not consumed: action optional" },
 
 	{ TRAP, 1, "TRAP_BRKPT", "process breakpoint" },
 	{ TRAP, 2, "TRAP_TRACE", "process trace trap" },
@@ -178,7 +178,7 @@ const char *gc_signal_code_text(int linux_number, int code)
 #define SI_SIGIO      (-5)
 #define SEGV_MTEAERR  8
 
-/** Was it raised by an instruction at fault? Which members are filled: siginfo_layout in kernel/signal.c. */
+/** Raised by an instruction? What tells which members are filled: siginfo_layout, kernel/signal.c. */
 static bool is_fault(int signo, int code)
 {
 	if (code <= 0 || code >= SI_KERNEL)
@@ -186,7 +186,8 @@ static bool is_fault(int signo, int code)
 	/* An asynchronous tag check fault does not know its address (arch/arm64/kernel/mte.c). */
 	if (signo == SEGV && code == SEGV_MTEAERR)
 		return false;
-	return signo == ILL || signo == FPE || signo == SEGV || signo == BUS || signo == TRAP || signo == SYS;
+	return signo == ILL || signo == FPE || signo == SEGV || signo == BUS || signo == TRAP ||
+	       signo == SYS;
 }
 
 /** Sent by a process: kill, sigqueue, tkill, or a child's end. The kernel itself is no sender. */

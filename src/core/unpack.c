@@ -285,8 +285,8 @@ static enum gc_code no_room(const struct unpacker *u, int errnum, struct gc_erro
 	if (errnum != ENOSPC && errnum != EDQUOT && errnum != EFBIG)
 		return gc_fail_errno(err, errnum, "writing to %s failed", u->job->to_dir);
 	return gc_fail(err, GC_E_IO,
-		       "no room in %s for the unpacked file (%.1f MiB so far): set TMPDIR to a directory with more",
-		       u->job->to_dir, (double)u->out_off / 0x1p20);
+		       "no room in %s for the unpacked file (%.1f MiB so far): "
+		       "set TMPDIR to a directory with more", u->job->to_dir, (double)u->out_off / 0x1p20);
 }
 
 static enum gc_code write_at(const struct unpacker *u, const uint8_t *bytes, size_t len, uint64_t off,
@@ -389,8 +389,8 @@ static enum gc_code stream_failed(const struct unpacker *u, enum status status, 
 			       "compressed with %s, ends early after %" PRIu64 " bytes (%" PRIu64
 			       " bytes unpacked)", name, in, out);
 	case TOO_BIG:
-		return gc_fail(err, GC_E_LIMIT, "compressed with %s, needs more than %llu MiB to unpack", name,
-			       XZ_MEMORY >> 20);
+		return gc_fail(err, GC_E_LIMIT, "compressed with %s, needs more than %llu MiB to unpack",
+			       name, XZ_MEMORY >> 20);
 	case NO_MEMORY:
 		return gc_fail_memory(err);
 	default:

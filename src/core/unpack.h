@@ -25,7 +25,7 @@ struct gc_stream {
 enum gc_code gc_stream_init(struct gc_stream *s, int fd, struct gc_error *err);
 void gc_stream_deinit(struct gc_stream *s);
 
-/** Wait for more bytes behind the unread ones, which there must be room for: at most GC_MAGIC_LEN unread. */
+/** Wait for more bytes behind the unread ones, of which there are at most GC_MAGIC_LEN. */
 enum gc_code gc_stream_more(struct gc_stream *s, struct gc_error *err);
 
 struct gc_unpack_job {

@@ -67,7 +67,7 @@ void gc_doc_names_free(struct gc_doc *d);
 /** "dumped", "recovered", "missing", "truncated" */
 const char *gc_doc_class(enum gc_range_class what);
 
-/** What stands in a document about @file, from "elf" to "go". */
+/** What stands in a document about @file, from "file" to "go". */
 void gc_doc_program_facts(struct gc_doc *d, json_t *root, struct gc_elf_file *file);
 
 /** "startup": the entries of .init_array and its kin, and what the core holds there. */

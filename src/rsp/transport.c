@@ -277,15 +277,28 @@ static bool is_missing_family(int errnum)
 	return errnum == EAFNOSUPPORT || errnum == EADDRNOTAVAIL || errnum == EPROTONOSUPPORT;
 }
 
+/** A hosts file may name one address twice. */
+static bool is_repeated(const struct addrinfo *list, const struct addrinfo *item)
+{
+	for (; list != item; list = list->ai_next)
+		if (list->ai_addrlen == item->ai_addrlen &&
+		    memcmp(list->ai_addr, item->ai_addr, item->ai_addrlen) == 0)
+			return true;
+	return false;
+}
+
 /** Listen on each of @list, all on one port. @return 0 or errno; then nothing listens */
 static int listen_on_all(struct server *s, const struct addrinfo *list, uint16_t port)
 {
+	const struct addrinfo *first = list;
 	int failed = EADDRNOTAVAIL;
 
 	for (; list && s->nlisteners < MAX_LISTENERS; list = list->ai_next) {
 		struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
 		int fd;
 
+		if (is_repeated(first, list))
+			continue;
 		memcpy(&addr, list->ai_addr, list->ai_addrlen);
 		set_port(&addr, s->nlisteners ? first_port(s) : port);
 		fd = listen_on(&addr, list->ai_addrlen);
@@ -515,6 +528,8 @@ static void client_ended(struct server *s, size_t index, int status)
 		gc_warn("the session of %s ended by SIGBUS: a file was cut or damaged while it was served", c->name);
 	else if (number && number != SIGTERM && number != SIGINT)
 		gc_warn("the session of %s ended by signal %d (%s)", c->name, number, strsignal(number));
+	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		gc_warn("the session of %s failed (status %d)", c->name, WEXITSTATUS(status));
 	else
 		gc_debug("%s left", c->name);
 	*c = s->clients[--s->nclients];

@@ -27,6 +27,7 @@ static void build(struct core_builder *b, uint16_t machine)
 {
 	static const uint64_t auxv[] = { AT_PAGESZ, 4096, AT_ENTRY, 0x400100, AT_HWCAP2, 1 << 18 };
 	static const struct builder_file file = { 0x400000, 0x402000, 0, "/bin/program" };
+	const size_t pr_reg = (machine == EM_AARCH64 ? 34 : 27) * sizeof(uint64_t); /* linux/elfcore.h */
 	uint8_t bytes[0x2000];
 	uint64_t regs[34];
 
@@ -35,12 +36,12 @@ static void build(struct core_builder *b, uint16_t machine)
 	for (size_t i = 0; i < GC_COUNT(regs); i++)
 		regs[i] = 0x400000 + i;
 	builder_init(b, machine);
-	builder_prstatus(b, 4711, 11, regs, sizeof(regs));
+	builder_prstatus(b, 4711, 11, regs, pr_reg);
 	builder_prpsinfo(b, 4711, "program", "/bin/program -x");
 	builder_siginfo(b, 11, 1, 0xdead0000);
 	builder_auxv(b, auxv, GC_COUNT(auxv) / 2);
 	builder_files(b, 4096, &file, 1);
-	builder_prstatus(b, 4712, 0, regs, sizeof(regs));
+	builder_prstatus(b, 4712, 0, regs, pr_reg);
 	builder_load(b, 0x400000, 0x4000, bytes, sizeof(bytes), PF_R | PF_X);
 	builder_load(b, 0x7f0000000000, 0x2000, bytes, sizeof(bytes), PF_R | PF_W);
 	builder_segment(b, 0x70000002, 0x7f0000000000, 0x1000, bytes, 128, 0); /* PT_AARCH64_MEMTAG_MTE */

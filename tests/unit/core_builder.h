@@ -51,7 +51,7 @@ struct core_builder {
 void builder_init(struct core_builder *b, uint16_t machine);
 void builder_deinit(struct core_builder *b);
 
-/** Any program header. @bytes NULL: filesz zero bytes. The result is valid until the next one is added. */
+/** Any program header. @bytes NULL: filesz zero bytes. The result lives until the next is added. */
 struct builder_segment *builder_segment(struct core_builder *b, uint32_t type, uint64_t addr, uint64_t memsz,
 					const void *bytes, uint64_t filesz, uint32_t flags);
 
@@ -59,7 +59,10 @@ struct builder_segment *builder_segment(struct core_builder *b, uint32_t type, u
 struct builder_segment *builder_load(struct core_builder *b, uint64_t addr, uint64_t memsz, const void *bytes,
 				     uint64_t filesz, uint32_t flags);
 
-/** Start a further PT_NOTE with this p_align (8, or 0, 1, 4 which all mean 4); the first one starts by itself, aligned to 4. */
+/**
+ * Start a further PT_NOTE with this p_align: 8, or 0, 1, 4 which all mean 4.
+ * The first one starts by itself, with 4.
+ */
 void builder_note_segment(struct core_builder *b, uint64_t align);
 
 /** A note with a NUL after the owner; "" gives namesz 0. */

@@ -93,8 +93,8 @@ static void pack_xz(struct gc_buf *to, const void *from, size_t len)
 	size_t cap = lzma_stream_buffer_bound(len), used = 0;
 	char *at = gc_buf_reserve(to, cap);
 
-	ck_assert_int_eq(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL, from, len, (uint8_t *)at, &used, cap),
-			 LZMA_OK);
+	ck_assert_int_eq(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL, from, len, (uint8_t *)at,
+						 &used, cap), LZMA_OK);
 	to->len += used;
 }
 
@@ -281,7 +281,8 @@ START_TEST(stream_that_ends_early)
 	uint8_t *bytes = sample(&len);
 
 	f->pack(&packed, bytes, len);
-	snprintf(text, sizeof(text), "compressed with %s, ends early after %zu bytes", f->name, packed.len / 2);
+	snprintf(text, sizeof(text), "compressed with %s, ends early after %zu bytes", f->name,
+		 packed.len / 2);
 	ck_assert_int_eq(open_bytes(&in, packed.data, packed.len / 2, &err), GC_E_TRUNCATED);
 	ck_assert_ptr_nonnull(strstr(err.text, text));
 	for (size_t cut = 6; cut < packed.len; cut += cut < 40 || cut > packed.len - 40 ? 1 : packed.len / 20)

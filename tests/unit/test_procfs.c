@@ -25,9 +25,9 @@ static struct gc_buf out;
 static struct gc_error err;
 
 static const struct builder_file files[] = {
+	{ PROGRAM - 0x10000, PROGRAM - 0xf000, 7, "/no/such/line\nbreak" },
 	{ PROGRAM, PROGRAM + 2 * PAGE, 0, "/no/such/program" },
 	{ PROGRAM + 2 * PAGE, PROGRAM + 3 * PAGE, 1, "/no/such/program" },
-	{ PROGRAM + 0x10000, PROGRAM + 0x11000, 7, "/no/such/line\nbreak" },
 };
 
 static void put_phdr(size_t index, uint32_t type, uint64_t vaddr, uint64_t memsz)
@@ -127,10 +127,10 @@ START_TEST(maps)
 {
 	/* Columns and spaces as fs/proc/task_mmu.c has them; an absent tail does not split a mapping, a row does. */
 	static const char expected[] =
+		"555555544000-555555545000 ---p 00007000 00:00 0                          /no/such/line\\012break\n"
 		"555555554000-555555556000 r-xp 00000000 00:00 0                          /no/such/program\n"
 		"555555556000-555555557000 rw-p 00001000 00:00 0                          /no/such/program\n"
 		"555555557000-555555558000 rw-p 00000000 00:00 0 \n"
-		"555555564000-555555565000 ---p 00007000 00:00 0                          /no/such/line\\012break\n"
 		"555555600000-555555601000 rw-p 00000000 00:00 0                          [heap]\n"
 		"7ffff0000000-7ffff0001000 ---p 00000000 00:00 0 \n"
 		"7ffff0001000-7ffff0002000 rw-p 00000000 00:00 0 \n"

@@ -107,9 +107,9 @@ static void start(uint16_t machine)
 	builder_deinit(&b); /* setup() made one for x86_64 */
 	builder_init(&b, machine);
 	builder_prstatus(&b, 1, 11, NULL, 0);
-	list[0] = (struct gc_link){ .lm = BASE + 0x3000, .l_addr = BASE, .name = "", .is_program = true };
-	list[1] = (struct gc_link){ .lm = LM, .l_addr = LIB, .name = "/lib/mod.so" };
-	list[2] = (struct gc_link){ .lm = BASE + 0x3800, .l_addr = LIB + 0x100000, .name = "/lib/ld-musl-x.so" };
+	list[0] = (struct gc_link){ .lm = BASE + 0x3000, .l_addr = BASE, .name = (char *)"", .is_program = true };
+	list[1] = (struct gc_link){ .lm = LM, .l_addr = LIB, .name = (char *)"/lib/mod.so" };
+	list[2] = (struct gc_link){ .lm = BASE + 0x3800, .l_addr = LIB + 0x100000, .name = (char *)"/lib/ld-musl-x.so" };
 }
 
 static void open_process(void)

@@ -1,0 +1,473 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gocore/buf.h"
+#include "gocore/bytes.h"
+
+#include "go/go_private.h"
+
+#define STATUS_SCAN   0x1000   /* _Gscan */
+#define MAX_STACK     ((uint64_t)1 << 30)   /* maxstacksize on 64 bits */
+#define FIT_SAMPLE    64
+#define READ_AHEAD    4096     /* pointers of allgs read at once */
+#define NS_PER_MINUTE 60000000000LL
+#define MAX_RECORD    2048     /* largest g or m that a layout describes */
+
+const char *gc_go_status_name(enum gc_go_status status)
+{
+	switch (status) {
+	case GC_GO_IDLE:
+		return "idle";
+	case GC_GO_RUNNABLE:
+		return "runnable";
+	case GC_GO_RUNNING:
+		return "running";
+	case GC_GO_SYSCALL:
+		return "syscall";
+	case GC_GO_WAITING:
+		return "waiting";
+	case GC_GO_DEAD:
+		return "dead";
+	case GC_GO_COPYSTACK:
+		return "copystack";
+	case GC_GO_PREEMPTED:
+		return "preempted";
+	case GC_GO_LEAKED:
+		return "leaked";
+	case GC_GO_DEADEXTRA:
+		return "dead";
+	}
+	return "unknown";
+}
+
+/** _Gmoribund_unused (5) and _Genqueue_unused (7) never occur. */
+static bool is_status(uint32_t status)
+{
+	return status <= GC_GO_DEADEXTRA && status != 5 && status != 7;
+}
+
+/* Not there for anybody but the runtime. */
+static bool is_hidden(uint32_t status)
+{
+	return status == GC_GO_IDLE || status == GC_GO_DEAD || status == GC_GO_DEADEXTRA;
+}
+
+/** A structure of @len bytes, in place if it lies in one piece. */
+static const uint8_t *record(const struct gc_go *go, uint64_t addr, size_t len, uint8_t buf[MAX_RECORD])
+{
+	const uint8_t *bytes = NULL;
+
+	if (len > MAX_RECORD)
+		return NULL;
+	if (gc_space_peek(&go->p->space, addr, &bytes) >= len && bytes)
+		return bytes;
+	return gc_space_read_all(&go->p->space, addr, buf, len, NULL) == GC_OK ? buf : NULL;
+}
+
+/** 0 if this version has no such field */
+static uint64_t field(const uint8_t *bytes, uint16_t off)
+{
+	return off == NO_FIELD ? 0 : gc_load_le64(bytes + off);
+}
+
+static uint32_t status_of(const struct go_layout *layout, const uint8_t *g)
+{
+	return gc_load_le32(g + layout->g.status) & ~(uint32_t)STATUS_SCAN;
+}
+
+static bool g_fits(const struct go_layout *layout, const uint8_t *g)
+{
+	uint64_t lo = gc_load_le64(g + G_STACK_LO), hi = gc_load_le64(g + G_STACK_HI);
+	uint64_t sp = gc_load_le64(g + G_SCHED_SP), goid = gc_load_le64(g + layout->g.goid);
+	uint32_t status = status_of(layout, g);
+
+	if (!is_status(status))
+		return false;
+	if (is_hidden(status))
+		return true;
+	return lo < hi && hi - lo <= MAX_STACK && (sp == 0 || (sp >= lo && sp <= hi)) && goid &&
+	       goid < (uint64_t)1 << 48;
+}
+
+bool go_layout_fits(struct gc_go *go, const struct go_layout *layout)
+{
+	uint64_t n = go->nallgs < FIT_SAMPLE ? go->nallgs : FIT_SAMPLE, addr, goid, last = 0;
+	size_t good = 0, known = 0;
+	uint8_t buf[MAX_RECORD];
+
+	for (uint64_t i = 0; i < n; i++) {
+		const uint8_t *g;
+
+		if (!go_word(go, go->allgs + 8 * i, &addr))
+			continue;
+		g = record(go, addr, layout->g.size, buf);
+		if (!g)
+			continue;
+		known++;
+		goid = gc_load_le64(g + layout->g.goid);
+		good += g_fits(layout, g) && (is_hidden(status_of(layout, g)) || goid != last);
+		last = goid;
+	}
+	return known && 4 * good >= 3 * known;
+}
+
+/* Index by address */
+
+static size_t hash(uint64_t addr, size_t size)
+{
+	return (size_t)(addr * 0x9e3779b97f4a7c15ULL >> 20) & (size - 1);
+}
+
+/** Slot of @addr, or the free one where it belongs. */
+static uint32_t *find_slot(const struct gc_go *go, uint64_t addr)
+{
+	size_t i = hash(addr, go->index.size);
+
+	while (go->index.slots[i] && go->list[go->index.slots[i] - 1].addr != addr)
+		i = (i + 1) & (go->index.size - 1);
+	return &go->index.slots[i];
+}
+
+const struct gc_goroutine *gc_go_goroutine_at(const struct gc_go *go, uint64_t addr)
+{
+	uint32_t *slot = addr && go->index.size ? find_slot(go, addr) : NULL;
+
+	return slot && *slot ? &go->list[*slot - 1] : NULL;
+}
+
+const struct gc_goroutine *gc_go_goroutine_by_id(const struct gc_go *go, uint64_t goid)
+{
+	for (size_t i = 0; i < go->count; i++)
+		if (go->list[i].goid == goid)
+			return &go->list[i];
+	return NULL;
+}
+
+/* Ms */
+
+static void parse_m(struct gc_go *go, uint64_t addr, const uint8_t *bytes, struct gc_go_m *m)
+{
+	const struct go_layout *l = go->layout;
+
+	*m = (struct gc_go_m){
+		.addr = addr, .id = (int64_t)field(bytes, l->m.id), .tid = (gc_tid)field(bytes, l->m.procid),
+		.g0 = gc_load_le64(bytes + M_G0), .gsignal = field(bytes, l->m.gsignal),
+		.curg = field(bytes, l->m.curg), .vdso_sp = field(bytes, l->m.vdsosp),
+		.vdso_pc = field(bytes, l->m.vdsopc), .in_cgo = bytes[l->m.incgo] == 1,
+		.throwing = gc_load_le32(bytes + l->m.throwing) != 0,
+	};
+	go_word(go, m->g0 + G_STACK_LO, &m->g0_lo);
+	go_word(go, m->g0 + G_STACK_HI, &m->g0_hi);
+	if (m->gsignal) {
+		go_word(go, m->gsignal + G_STACK_LO, &m->gsignal_lo);
+		go_word(go, m->gsignal + G_STACK_HI, &m->gsignal_hi);
+	}
+}
+
+/** allm begins with the newest; the list with m0. */
+static void reverse_ms(struct gc_go *go)
+{
+	for (size_t i = 0; i < go->nms / 2; i++) {
+		struct gc_go_m m = go->ms[i];
+
+		go->ms[i] = go->ms[go->nms - 1 - i];
+		go->ms[go->nms - 1 - i] = m;
+	}
+}
+
+enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err)
+{
+	uint64_t addr = go->allm;
+	uint8_t buf[MAX_RECORD];
+	size_t cap = 0;
+
+	while (addr && go->nms < GC_MAX_MS) {
+		const uint8_t *bytes = record(go, addr, go->layout->m.size, buf);
+		struct gc_go_m *list;
+
+		if (!bytes) {
+			gc_problem(go->problems, "Go runtime", "the list of its threads breaks off at 0x%" PRIx64, addr);
+			break;
+		}
+		if (go->nms == cap) {
+			cap = cap ? 2 * cap : 16;
+			list = realloc(go->ms, cap * sizeof(*list));
+			if (!list)
+				return gc_fail_memory(err);
+			go->ms = list;
+		}
+		parse_m(go, addr, bytes, &go->ms[go->nms++]);
+		addr = gc_load_le64(bytes + go->layout->m.alllink);
+		if (addr == go->allm)
+			break;
+	}
+	reverse_ms(go);
+	return GC_OK;
+}
+
+const struct gc_go_m *gc_go_ms(const struct gc_go *go, size_t *count)
+{
+	*count = go->nms;
+	return go->ms;
+}
+
+const struct gc_go_m *gc_go_m_of_thread(const struct gc_go *go, gc_tid tid)
+{
+	for (size_t i = 0; tid && i < go->nms; i++)
+		if (go->ms[i].tid == tid)
+			return &go->ms[i];
+	return NULL;
+}
+
+/* Goroutines */
+
+/** Addresses of Ms and their indexes, sorted: goroutines name theirs by address. */
+struct m_addr {
+	uint64_t addr;
+	uint32_t index;   /* + 1 */
+};
+
+static int compare_m_addrs(const void *a, const void *b)
+{
+	const struct m_addr *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+struct reader {
+	struct gc_go *go;
+	struct m_addr *ms;
+	uint64_t now;       /* latest time that the runtime noted, of CLOCK_MONOTONIC */
+	uint64_t *since;    /* of each goroutine */
+	size_t cap;
+	size_t damaged, unreadable;
+};
+
+static uint32_t find_m(const struct reader *r, uint64_t addr)
+{
+	struct m_addr key = { .addr = addr }, *found;
+
+	if (!addr || !r->go->nms)
+		return 0;
+	found = bsearch(&key, r->ms, r->go->nms, sizeof(*r->ms), compare_m_addrs);
+	return found ? found->index : 0;
+}
+
+static const char *reason_of(const struct gc_go *go, uint32_t status, uint8_t reason)
+{
+	if ((status != GC_GO_WAITING && status != GC_GO_LEAKED) || reason == 0 || reason >= go->nreasons)
+		return NULL;
+	return go->reasons[reason];
+}
+
+static void parse_g(struct reader *r, uint64_t addr, const uint8_t *g, struct gc_goroutine *out)
+{
+	const struct go_layout *l = r->go->layout;
+	uint32_t status = status_of(l, g);
+
+	*out = (struct gc_goroutine){
+		.addr = addr, .goid = gc_load_le64(g + l->g.goid),
+		.stack_lo = gc_load_le64(g + G_STACK_LO), .stack_hi = gc_load_le64(g + G_STACK_HI),
+		.sched_pc = gc_load_le64(g + G_SCHED_PC), .sched_sp = gc_load_le64(g + G_SCHED_SP),
+		.sched_lr = field(g, l->g.sched_lr), .sched_fp = field(g, l->g.sched_fp),
+		.syscall_pc = field(g, l->g.syscallpc), .syscall_sp = field(g, l->g.syscallsp),
+		.syscall_fp = field(g, l->g.syscallbp),
+		.start_pc = field(g, l->g.startpc), .go_pc = field(g, l->g.gopc), .parent = field(g, l->g.parent),
+		.panics = gc_load_le64(g + G_PANIC), .labels = field(g, l->g.labels),
+		.wait_reason = reason_of(r->go, status, g[l->g.waitreason]),
+		.m = find_m(r, gc_load_le64(g + G_M)), .locked_m = find_m(r, field(g, l->g.lockedm)),
+		.signal = gc_load_le32(g + l->g.sig), .sig_code = field(g, l->g.sigcode0),
+		.sig_addr = field(g, l->g.sigcode1), .sig_pc = field(g, l->g.sigpc),
+		.status = (uint8_t)status, .scanning = gc_load_le32(g + l->g.status) & STATUS_SCAN,
+	};
+}
+
+static bool grow(struct reader *r)
+{
+	size_t cap = r->cap ? 2 * r->cap : 256;
+	struct gc_goroutine *list = realloc(r->go->list, cap * sizeof(*list));
+	uint64_t *since;
+
+	if (!list)
+		return false;
+	r->go->list = list;
+	since = realloc(r->since, cap * sizeof(*since));
+	if (!since)
+		return false;
+	r->since = since;
+	r->cap = cap;
+	return true;
+}
+
+/** Keep half of the index free. @return false when out of memory */
+static bool grow_index(struct gc_go *go)
+{
+	size_t size = go->index.size ? 2 * go->index.size : 1024;
+	uint32_t *slots;
+
+	if (2 * (go->count + 1) <= go->index.size)
+		return true;
+	slots = calloc(size, sizeof(*slots));
+	if (!slots)
+		return false;
+	free(go->index.slots);
+	go->index.slots = slots;
+	go->index.size = size;
+	for (size_t i = 0; i < go->count; i++)
+		*find_slot(go, go->list[i].addr) = (uint32_t)i + 1;
+	return true;
+}
+
+static enum gc_code read_goroutine(struct reader *r, uint64_t addr, struct gc_error *err)
+{
+	struct gc_go *go = r->go;
+	uint8_t buf[MAX_RECORD];
+	const uint8_t *g = record(go, addr, go->layout->g.size, buf);
+	uint64_t since;
+	uint32_t *slot;
+
+	if (!g) {
+		r->unreadable++;
+		return GC_OK;
+	}
+	if (!g_fits(go->layout, g)) {
+		r->damaged++;
+		return GC_OK;
+	}
+	if (is_hidden(status_of(go->layout, g)))
+		return GC_OK;
+	if (!grow_index(go))
+		return gc_fail_memory(err);
+	slot = find_slot(go, addr);
+	if (*slot) { /* twice in the list */
+		r->damaged++;
+		return GC_OK;
+	}
+	if (go->count == r->cap && !grow(r))
+		return gc_fail_memory(err);
+	since = field(g, go->layout->g.waitsince);
+	r->since[go->count] = since;
+	if (since > r->now && since < INT64_MAX)
+		r->now = since;
+	parse_g(r, addr, g, &go->list[go->count++]);
+	*slot = (uint32_t)go->count;
+	return GC_OK;
+}
+
+static enum gc_code read_list(struct reader *r, struct gc_error *err)
+{
+	static const uint64_t chunk = READ_AHEAD;
+	struct gc_go *go = r->go;
+	uint64_t n = go->nallgs < GC_MAX_GOROUTINES ? go->nallgs : GC_MAX_GOROUTINES;
+	uint8_t *pointers = malloc(chunk * 8);
+	enum gc_code code = pointers ? GC_OK : gc_fail_memory(err);
+
+	for (uint64_t i = 0; code == GC_OK && i < n; i += chunk) {
+		size_t got = 0, want = (size_t)(n - i < chunk ? n - i : chunk);
+
+		if (gc_space_read(&go->p->space, go->allgs + 8 * i, pointers, 8 * want, &got, NULL) != GC_OK)
+			got = 0;
+		for (size_t k = 0; code == GC_OK && k < got / 8; k++)
+			code = read_goroutine(r, gc_load_le64(pointers + 8 * k), err);
+		r->unreadable += want - got / 8;
+	}
+	free(pointers);
+	return code;
+}
+
+/** sysmon notes the time in each P that runs (runtime/proc.go, retake). */
+static void look_at_ps(struct reader *r)
+{
+	struct gc_go *go = r->go;
+
+	for (size_t i = 0; i < go->nms; i++) {
+		uint64_t p, when;
+
+		if (go_word(go, go->ms[i].addr + go->layout->m.p, &p) && p && go_word(go, p + P_SCHEDWHEN, &when) &&
+		    when > r->now && when < INT64_MAX)
+			r->now = when;
+	}
+}
+
+/** As goroutineheader of runtime/traceback.go, but for the time, which is the latest that is known. */
+static void set_minutes(struct reader *r)
+{
+	for (size_t i = 0; i < r->go->count; i++) {
+		struct gc_goroutine *g = &r->go->list[i];
+		uint64_t since = r->since[i];
+
+		if ((g->status == GC_GO_WAITING || g->status == GC_GO_SYSCALL) && since && since < r->now)
+			g->wait_minutes = (uint32_t)((r->now - since) / NS_PER_MINUTE);
+	}
+}
+
+static void report(const struct reader *r)
+{
+	const struct gc_go *go = r->go;
+
+	if (go->nallgs > GC_MAX_GOROUTINES)
+		gc_problem(go->problems, "goroutines", "%" PRIu64 " of them; the first %u are read", go->nallgs,
+			   GC_MAX_GOROUTINES);
+	if (r->unreadable)
+		gc_problem(go->problems, "goroutines", "%zu of %" PRIu64 " are not in the core", r->unreadable,
+			   go->nallgs);
+	if (r->damaged)
+		gc_problem(go->problems, "goroutines", "%zu of %" PRIu64 " are damaged", r->damaged, go->nallgs);
+}
+
+enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err)
+{
+	struct reader r = { .go = go };
+	enum gc_code code;
+
+	if (!go->allgs)
+		return GC_OK;
+	r.ms = calloc(go->nms + 1, sizeof(*r.ms));
+	if (!r.ms)
+		return gc_fail_memory(err);
+	for (size_t i = 0; i < go->nms; i++)
+		r.ms[i] = (struct m_addr){ go->ms[i].addr, (uint32_t)i + 1 };
+	qsort(r.ms, go->nms, sizeof(*r.ms), compare_m_addrs);
+	code = read_list(&r, err);
+	if (code == GC_OK) {
+		look_at_ps(&r);
+		set_minutes(&r);
+		report(&r);
+	}
+	free(r.ms);
+	free(r.since);
+	return code;
+}
+
+const struct gc_goroutine *gc_go_goroutines(const struct gc_go *go, size_t *count)
+{
+	*count = go->count;
+	return go->list;
+}
+
+gc_tid gc_go_tid(const struct gc_go *go, const struct gc_goroutine *g)
+{
+	const struct gc_go_m *m = g->m ? &go->ms[g->m - 1] : NULL;
+
+	return m && m->curg == g->addr ? m->tid : 0;
+}
+
+gc_tid gc_go_locked_tid(const struct gc_go *go, const struct gc_goroutine *g)
+{
+	return g->locked_m ? go->ms[g->locked_m - 1].tid : 0;
+}
+
+void gc_go_describe(const struct gc_go *go, const struct gc_goroutine *g, struct gc_buf *out)
+{
+	(void)go;
+	gc_buf_str(out, g->wait_reason ? g->wait_reason : gc_go_status_name(g->status));
+	if (g->status == GC_GO_LEAKED && g->wait_reason)
+		gc_buf_str(out, " (leaked)");
+	if (g->scanning)
+		gc_buf_str(out, " (scan)");
+	if (g->wait_minutes)
+		gc_buf_printf(out, ", %" PRIu32 " minutes", g->wait_minutes);
+	if (g->locked_m)
+		gc_buf_str(out, ", locked to thread");
+}

@@ -1,0 +1,381 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gocore/bytes.h"
+
+#include "go/go_private.h"
+
+#define MAX_CANDIDATES 256   /* chains of Ms that are tried */
+#define ALLGS_SAMPLE   64    /* goroutines looked at to tell allgs from other slices */
+#define MAX_REASONS    128
+#define MAX_REASON     64    /* longest text */
+#define REASON_1 "GC assist marking"   /* waitReasonStrings[1] and [2] in all versions */
+#define REASON_2 "IO wait"
+
+bool go_word(struct gc_go *go, uint64_t addr, uint64_t *out)
+{
+	uint64_t off = addr - go->window;
+
+	if (off >= go->window_len || go->window_len - off < 8) {
+		const uint8_t *bytes = NULL;
+		uint64_t len = gc_space_peek(&go->p->space, addr, &bytes);
+
+		if (len < 8 || !bytes)
+			return gc_space_u64(&go->p->space, addr, out, NULL) == GC_OK;
+		go->window = addr;
+		go->window_len = len;
+		go->window_bytes = bytes;
+		off = 0;
+	}
+	*out = gc_load_le64(go->window_bytes + off);
+	return true;
+}
+
+int gc_go_minor(const char *version)
+{
+	const char *at = version ? strstr(version, "go1.") : NULL;
+
+	return at ? atoi(at + strlen("go1.")) : 0;
+}
+
+/** Does a runtime.g at @g point back to itself (g.sched.g)? Every one that ever ran does. */
+static bool is_g(struct gc_go *go, uint64_t g)
+{
+	uint64_t self;
+
+	return g && g % 8 == 0 && go_word(go, g + G_SCHED_G, &self) && self == g;
+}
+
+/** Is it an m whose g0 points back? */
+static bool is_m(struct gc_go *go, uint64_t m)
+{
+	uint64_t g0, back;
+
+	return m && m % 8 == 0 && go_word(go, m + M_G0, &g0) && g0 && go_word(go, g0 + G_M, &back) && back == m;
+}
+
+/** Length of the chain of Ms from @m on; 0 if it does not end at m0. */
+static size_t chain_length(struct gc_go *go, uint64_t m)
+{
+	uint64_t last = 0;
+	size_t n = 0;
+
+	while (m && n < GC_MAX_MS && is_m(go, m)) {
+		last = m;
+		n++;
+		if (!go_word(go, m + go->layout->m.alllink, &m))
+			return 0;
+	}
+	return m == 0 && last == go->m0 ? n : 0;
+}
+
+/* m0: the static m and the static g0 point at each other */
+
+static bool visit_m0(void *data, uint64_t addr, const uint8_t *bytes)
+{
+	const struct gc_go_moduledata *md;
+	struct gc_go *go = data;
+	uint64_t g0 = gc_load_le64(bytes);
+
+	md = go->runtime;
+	if (g0 < md->noptrdata || g0 >= md->enoptrbss || g0 % 8 || !is_m(go, addr))
+		return true;
+	go->m0 = addr;
+	return false;
+}
+
+struct allm_search {
+	struct gc_go *go;
+	size_t best;
+	unsigned tried;
+};
+
+static bool visit_allm(void *data, uint64_t addr, const uint8_t *bytes)
+{
+	struct allm_search *s = data;
+	uint64_t m = gc_load_le64(bytes);
+	size_t n;
+
+	(void)addr;
+	if (!is_m(s->go, m))
+		return true;
+	n = chain_length(s->go, m);
+	if (n > s->best) {
+		s->best = n;
+		s->go->allm = m;
+	}
+	return ++s->tried < MAX_CANDIDATES;
+}
+
+/** Are @len pointers at @list goroutines, as far as the first ones tell? */
+static bool is_allgs(struct gc_go *go, uint64_t list, uint64_t len)
+{
+	uint64_t n = len < ALLGS_SAMPLE ? len : ALLGS_SAMPLE, good = 0, g;
+
+	for (uint64_t i = 0; i < n; i++)
+		good += go_word(go, list + 8 * i, &g) && is_g(go, g);
+	return 2 * good >= n;
+}
+
+static bool visit_allgs(void *data, uint64_t addr, const uint8_t *bytes)
+{
+	struct gc_go *go = data;
+	uint64_t list = gc_load_le64(bytes), len = gc_load_le64(bytes + 8), cap = gc_load_le64(bytes + 16), last;
+
+	(void)addr;
+	if (!list || list % 8 || !len || len > cap || cap > (uint64_t)1 << 32 || len <= go->nallgs ||
+	    !go_word(go, list + 8 * (len - 1), &last) || !is_allgs(go, list, len))
+		return true;
+	go->allgs = list;
+	go->nallgs = len;
+	return true;
+}
+
+static void scan_data(struct gc_go *go, uint64_t start, uint64_t end, size_t ahead,
+		      bool (*visit)(void *, uint64_t, const uint8_t *), void *data)
+{
+	struct go_scan scan = {
+		.mem = { go_read_space, (void *)&go->p->space }, .at = start, .end = end,
+		.budget = &go->budget, .ahead = ahead, .visit = visit, .data = data,
+	};
+
+	go_scan_run(&scan);
+}
+
+/** The variables are in .bss; the rest of the data is looked at only if they are not. */
+static void scan_for(struct gc_go *go, size_t ahead, bool (*visit)(void *, uint64_t, const uint8_t *), void *data,
+		     const uint64_t *found)
+{
+	const struct gc_go_moduledata *md = go->runtime;
+
+	scan_data(go, md->bss, md->ebss, ahead, visit, data);
+	if (!*found)
+		scan_data(go, md->noptrdata, md->enoptrbss, ahead, visit, data);
+}
+
+struct symbol_search {
+	struct gc_go *go;
+	uint64_t bias;
+};
+
+/** The program's own symbols, if it has some. Values are checked like those of a scan. */
+static bool visit_symbol(void *data, const struct gc_symbol *sym)
+{
+	struct symbol_search *s = data;
+	struct gc_go *go = s->go;
+	uint64_t addr = sym->value + s->bias, list, len;
+
+	if (strncmp(sym->name, "runtime.", 8) != 0)
+		return true;
+	if (!go->m0 && strcmp(sym->name, "runtime.m0") == 0 && is_m(go, addr)) {
+		go->m0 = addr;
+	} else if (!go->allgs && strcmp(sym->name, "runtime.allgs") == 0 && go_word(go, addr, &list) &&
+		   go_word(go, addr + 8, &len) && len && is_allgs(go, list, len)) {
+		go->allgs = list;
+		go->nallgs = len;
+	}
+	return true;
+}
+
+static void ask_symbols(struct gc_go *go)
+{
+	const struct gc_image *image = go->runtime->image;
+	struct symbol_search s = { go, image && image->has_bias ? image->bias : 0 };
+
+	if (image && image->file && image->has_bias)
+		gc_elf_symbols(image->file, false, visit_symbol, &s, NULL);
+}
+
+static void find_in_module(struct gc_go *go)
+{
+	struct allm_search allm = { .go = go };
+
+	scan_for(go, 8, visit_m0, go, &go->m0);
+	scan_for(go, 24, visit_allgs, go, &go->allgs);
+	if (!go->m0 || !go->allgs)
+		ask_symbols(go);
+	if (!go->m0)
+		return;
+	scan_for(go, 8, visit_allm, &allm, &go->allm);
+	if (!go->allm)
+		go->allm = go->m0;
+}
+
+void go_find_runtime(struct gc_go *go)
+{
+	for (size_t i = 0; i < go->modules.count && !go->m0 && !go->allgs; i++) {
+		go->runtime = &go->modules.list[i];
+		find_in_module(go);
+	}
+	if (!go->m0 && !go->allgs)
+		go->runtime = NULL;
+	if (!go->m0)
+		gc_problem(go->problems, "Go runtime", "its threads were not found in the program's data");
+	if (!go->allgs)
+		gc_problem(go->problems, "Go runtime", "its goroutines were not found in the program's data");
+}
+
+/* Wait reasons of a version that is newer than the tables */
+
+/** A Go string of printable ASCII. @return false if it is none */
+static bool reason_text(struct gc_go *go, uint64_t header, char text[MAX_REASON + 1])
+{
+	uint64_t ptr, len;
+
+	if (!go_word(go, header, &ptr) || !go_word(go, header + 8, &len) || len > MAX_REASON ||
+	    (len && gc_space_read_all(&go->p->space, ptr, text, len, NULL) != GC_OK))
+		return false;
+	for (uint64_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	text[len] = '\0';
+	return true;
+}
+
+struct reason_search {
+	struct gc_go *go;
+	uint64_t array;
+};
+
+static bool visit_reasons(void *data, uint64_t addr, const uint8_t *bytes)
+{
+	struct reason_search *s = data;
+	char text[MAX_REASON + 1];
+
+	if (gc_load_le64(bytes + 8) != strlen(REASON_1) || gc_load_le64(bytes + 24) != strlen(REASON_2) ||
+	    !reason_text(s->go, addr, text) || strcmp(text, REASON_1) != 0 ||
+	    !reason_text(s->go, addr + 16, text) || strcmp(text, REASON_2) != 0)
+		return true;
+	s->array = addr - 16;
+	return false;
+}
+
+enum gc_code go_find_reasons(struct gc_go *go, struct gc_error *err)
+{
+	struct reason_search s = { .go = go };
+	char text[MAX_REASON + 1];
+	size_t n;
+
+	go_wait_reasons(go->layout->minor, &go->reasons, &go->nreasons);
+	if (!go->runtime || (go->minor && go->minor <= go_layouts[go_nlayouts - 1].minor))
+		return GC_OK;
+	scan_data(go, go->runtime->noptrdata, go->runtime->edata, 32, visit_reasons, &s);
+	if (!s.array)
+		return GC_OK;
+	go->own_reasons = calloc(MAX_REASONS, sizeof(*go->own_reasons));
+	if (!go->own_reasons)
+		return gc_fail_memory(err);
+	for (n = 0; n < MAX_REASONS && reason_text(go, s.array + 16 * n, text) && (n == 0 || text[0]); n++) {
+		go->own_reasons[n] = strdup(text);
+		if (!go->own_reasons[n])
+			return gc_fail_memory(err);
+	}
+	go->reasons = (const char *const *)go->own_reasons;
+	go->nreasons = n;
+	return GC_OK;
+}
+
+/* Opening */
+
+static void read_version(struct gc_go *go)
+{
+	const struct gc_image *program = gc_images_program(&go->p->images);
+	enum gc_code code = GC_E_NOT_FOUND;
+
+	if (program && program->file)
+		code = gc_buildinfo_of_file(&go->info, program->file, NULL);
+	if (code != GC_OK)
+		code = gc_buildinfo_of_memory(&go->info, go->p, NULL);
+	go->has_info = code == GC_OK;
+	go->minor = go->has_info ? gc_go_minor(go->info.version) : 0;
+}
+
+/** For the version, or, if that is new or unknown, the first from the newest on that fits. */
+static void choose_layout(struct gc_go *go)
+{
+	int newest = go_layouts[go_nlayouts - 1].minor;
+	const struct go_layout *wanted = go_layout_for(go->minor ? go->minor : newest);
+
+	go->layout = wanted;
+	if (!go->allgs || (go->minor && go->minor <= newest && go_layout_fits(go, wanted)))
+		return;
+	for (size_t i = go_nlayouts; i-- > 0;) {
+		if (!go_layout_fits(go, &go_layouts[i]))
+			continue;
+		go->layout = &go_layouts[i];
+		gc_problem(go->problems, "Go runtime",
+			   "%s is unknown here: read like Go 1.%d, which its goroutines fit",
+			   go->has_info ? go->info.version : "its version", go->layout->minor);
+		return;
+	}
+	gc_problem(go->problems, "Go runtime", "its goroutines look like those of no known version of Go");
+	go->allgs = go->nallgs = 0;
+}
+
+static enum gc_code read_runtime(struct gc_go *go, struct gc_error *err)
+{
+	enum gc_code code;
+
+	code = go_modules_of_process(&go->modules, go->p, go->layout, go->problems, err);
+	if (code != GC_OK)
+		return code;
+	go_find_runtime(go);
+	choose_layout(go);
+	code = go_find_reasons(go, err);
+	if (code == GC_OK)
+		code = go_read_ms(go, err);
+	if (code == GC_OK)
+		code = go_read_goroutines(go, err);
+	return code;
+}
+
+enum gc_code gc_go_open(struct gc_go **out, const struct gc_process *p, struct gc_problems *problems,
+			struct gc_error *err)
+{
+	struct gc_go *go = calloc(1, sizeof(*go));
+	enum gc_code code;
+
+	if (!go)
+		return gc_fail_memory(err);
+	go->p = p;
+	go->abi = &p->core.arch->go_abi;
+	go->problems = problems;
+	go->budget = GO_SCAN_BUDGET;
+	read_version(go);
+	go->layout = go_layout_for(go->minor ? go->minor : go_layouts[go_nlayouts - 1].minor);
+	code = read_runtime(go, err);
+	if (code != GC_OK) {
+		gc_go_close(go);
+		return code;
+	}
+	*out = go;
+	return GC_OK;
+}
+
+void gc_go_close(struct gc_go *go)
+{
+	if (!go)
+		return;
+	go_pcs_deinit(&go->pcs);
+	gc_go_modules_deinit(&go->modules);
+	for (size_t i = 0; go->own_reasons && i < MAX_REASONS; i++)
+		free(go->own_reasons[i]);
+	free(go->own_reasons);
+	free(go->list);
+	free(go->index.slots);
+	free(go->ms);
+	if (go->has_info)
+		gc_buildinfo_deinit(&go->info);
+	free(go);
+}
+
+const struct gc_buildinfo *gc_go_buildinfo(const struct gc_go *go)
+{
+	return go->has_info ? &go->info : NULL;
+}
+
+const struct gc_go_modules *gc_go_get_modules(const struct gc_go *go)
+{
+	return &go->modules;
+}

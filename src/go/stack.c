@@ -1,0 +1,572 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gocore/bytes.h"
+
+#include "go/go_private.h"
+
+#define MAX_SWITCHES 64     /* changes of stack in one walk */
+#define MAX_DELTA    ((int32_t)1 << 30)
+#define POINTERS_SIZE 8
+
+static const struct gc_go_m *m_of(const struct gc_go *go, const struct gc_go_state *s)
+{
+	return s->m ? &go->ms[s->m - 1] : NULL;
+}
+
+static enum gc_go_step damaged(struct gc_error *err, const char *what, uint64_t value)
+{
+	gc_fail(err, GC_E_FORMAT, "%s 0x%" PRIx64, what, value);
+	return GC_GO_DAMAGED;
+}
+
+/** Append what a pc is. */
+static enum gc_code add_frames(struct gc_go *go, const struct go_pc *what, const struct gc_frame *model,
+			       struct gc_frames *out, struct gc_error *err)
+{
+	enum gc_code code = GC_OK;
+
+	for (uint32_t i = 0; code == GC_OK && i < what->count; i++) {
+		const struct go_line *line = &go->pcs.lines[what->first + i];
+		struct gc_frame frame = *model;
+
+		frame.function = line->function;
+		frame.entry = what->entry;
+		frame.file = line->file;
+		frame.line = line->line;
+		frame.inlined = line->inlined;
+		frame.wrapper = line->wrapper;
+		code = gc_frames_add(out, &frame, err);
+	}
+	return code;
+}
+
+static const struct gc_image *image_of(const struct gc_go *go, uint64_t pc)
+{
+	for (size_t i = 0; i < go->modules.count; i++)
+		if (pc >= go->modules.list[i].minpc && pc < go->modules.list[i].maxpc)
+			return go->modules.list[i].image;
+	return NULL;
+}
+
+enum gc_code gc_go_symbolize(struct gc_go *go, uint64_t pc, bool exact, struct gc_frames *out, struct gc_error *err)
+{
+	const struct go_pc *what = go_pc_lookup(go, pc, exact);
+	struct gc_frame model = { .pc = pc, .exact = exact, .how = GC_HOW_PCLNTAB, .image = image_of(go, pc) };
+
+	if (!what)
+		return gc_fail(err, GC_E_NOT_FOUND, "address 0x%" PRIx64 ": in no Go function", pc);
+	return add_frames(go, what, &model, out, err);
+}
+
+/* Stepping. The rules are those of (*unwinder).resolveInternal of runtime/traceback.go. */
+
+/** Has the runtime put its goroutine's state into g.sched, which it has when this M is on another stack? */
+static bool curg_sched(struct gc_go *go, const struct gc_go_state *s, struct gc_go_state *out)
+{
+	const struct gc_go_m *m = m_of(go, s);
+	const struct gc_goroutine *g = m ? gc_go_goroutine_at(go, m->curg) : NULL;
+
+	if (!g || !g->sched_sp)
+		return false;
+	*out = *s;
+	out->pc = g->sched_pc;
+	out->sp = g->sched_sp;
+	out->lr = g->sched_lr;
+	out->has_lr = g->sched_lr != 0;
+	out->fp = g->sched_fp;
+	out->has_fp = g->sched_fp != 0;
+	out->exact = false;
+	out->how = GC_HOW_PCLNTAB;
+	return ++out->switches <= MAX_SWITCHES;
+}
+
+/** The plain rule: the caller's state by the size of the frame. */
+static enum gc_go_step unwind_frame(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
+				    struct gc_error *err)
+{
+	const struct gc_go_abi *abi = go->abi;
+	struct gc_go_state caller = *s;
+	uint64_t fp_slot;
+
+	if (what->delta < 0 || what->delta > MAX_DELTA)
+		return damaged(err, "no frame size is known at", s->pc);
+	caller.sp = s->sp + (uint32_t)what->delta + abi->call_push;
+	if (abi->link_register && what->delta == 0 && s->has_lr)
+		caller.pc = s->lr;
+	else if (!go_word(go, abi->link_register ? s->sp : caller.sp - POINTERS_SIZE, &caller.pc))
+		return damaged(err, "the return address is not in the core: stack address", s->sp);
+	fp_slot = abi->fp_below_sp ? s->sp - 8 : caller.sp - 16;
+	if (what->delta >= 8 && !go_word(go, fp_slot, &caller.fp))
+		caller.has_fp = false;
+	else if (what->delta >= 8)
+		caller.has_fp = true;
+	caller.has_lr = false;
+	caller.exact = false;
+	caller.how = GC_HOW_PCLNTAB;
+	if (caller.sp < s->sp || (caller.sp == s->sp && caller.pc == s->pc))
+		return damaged(err, "the stack does not go on at", s->sp);
+	*s = caller;
+	return caller.pc ? GC_GO_CALLER : GC_GO_END;
+}
+
+/** A handler faked the call: its return address was interrupted (preparePanic, pushCall of runtime/signal_*.go). */
+static void uninject(struct gc_go *go, struct gc_go_state *s)
+{
+	const struct go_pc *what;
+	uint64_t lr;
+
+	s->exact = true;
+	if (!go->abi->injected_push || !go_word(go, s->sp, &lr))
+		return;
+	s->sp += go->abi->injected_push;
+	what = go_pc_lookup(go, s->pc, true);
+	if (!what) {
+		s->pc = lr;
+	} else if (what->delta == 0) {
+		s->lr = lr;
+		s->has_lr = true;
+	}
+}
+
+/** systemstack: the same function again, on the goroutine's stack. */
+static enum gc_go_step leave_systemstack(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
+					 struct gc_error *err)
+{
+	struct gc_go_state other;
+
+	if (!curg_sched(go, s, &other))
+		return GC_GO_END;
+	s->sp = other.sp;
+	s->switches = other.switches;
+	s->has_lr = false;
+	return unwind_frame(go, what, s, err);
+}
+
+/** Whichever of the two places of asmcgocall's frame holds its g. */
+static bool asmcgocall_slots(struct gc_go *go, const struct gc_go_state *s, uint64_t *hi, uint64_t *depth)
+{
+	/* offsets of g and of the depth from the sp of C: amd64 until and from Go 1.22, arm64 */
+	static const uint8_t slots[][2] = { { 8, 0 }, { 48, 40 }, { 0, 8 } };
+	const struct gc_go_m *m = m_of(go, s);
+
+	for (size_t i = 0; i < GC_COUNT(slots); i++) {
+		uint64_t g, lo;
+
+		if (!go_word(go, s->sp + slots[i][0], &g) || !go_word(go, s->sp + slots[i][1], depth) || !g ||
+		    (m && g != m->curg && g != m->g0 && g != m->gsignal) ||
+		    !go_word(go, g + G_STACK_LO, &lo) || !go_word(go, g + G_STACK_HI, hi))
+			continue;
+		if (lo < *hi && *depth <= *hi - lo)
+			return true;
+	}
+	return false;
+}
+
+/** asmcgocall: it keeps how deep the stack was that it came from. */
+static enum gc_go_step leave_asmcgocall(struct gc_go *go, struct gc_go_state *s, struct gc_error *err)
+{
+	uint64_t hi, depth, sp, pc;
+
+	if (!asmcgocall_slots(go, s, &hi, &depth))
+		return damaged(err, "asmcgocall's frame holds no goroutine: stack address", s->sp);
+	sp = hi - depth;
+	if (!go_word(go, sp, &pc))
+		return damaged(err, "the return address is not in the core: stack address", sp);
+	if (++s->switches > MAX_SWITCHES)
+		return damaged(err, "too many changes of stack: stack address", s->sp);
+	s->pc = pc;
+	s->sp = sp + go->abi->asmcgocall_frame;
+	s->has_fp = s->has_lr = s->exact = false;
+	s->how = GC_HOW_PCLNTAB;
+	return pc ? GC_GO_CALLER : GC_GO_END;
+}
+
+/**
+ * cgocallback as it looks from g0's stack: m.g0.sched.sp is its sp there, and
+ * the one of the callback before it is kept in the frame (unwindm of
+ * runtime/cgocall.go).
+ */
+static bool cross_to_c(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s)
+{
+	const struct gc_go_m *m = m_of(go, s);
+	struct gc_go_state c = *s;
+	uint64_t sp = s->callback_sp;
+
+	if (!m || (!sp && !go_word(go, m->g0 + G_SCHED_SP, &sp)) || ++c.switches > MAX_SWITCHES ||
+	    !go_word(go, sp + go->abi->callback_sp, &c.callback_sp))
+		return false;
+	c.sp = sp;
+	c.has_lr = false;
+	if (unwind_frame(go, what, &c, NULL) != GC_GO_CALLER)
+		return false;
+	*s = c;
+	return true;
+}
+
+/** crosscall2 saves the registers of the C code that calls it, and on some architectures its return address too. */
+static enum gc_go_step leave_crosscall(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
+				       struct gc_error *err)
+{
+	uint64_t sp = s->sp, ret;
+	enum gc_go_step step;
+
+	if (what->delta <= 0)
+		return unwind_frame(go, what, s, err);
+	step = unwind_frame(go, what, s, err);
+	if (step == GC_GO_DAMAGED)
+		return step;
+	if (go->abi->crosscall_ret) {
+		if (!go_word(go, sp + go->abi->crosscall_ret, &ret))
+			return damaged(err, "the return address is not in the core: stack address", sp);
+		s->pc = ret;
+	}
+	s->has_fp = go_word(go, sp + go->abi->crosscall_fp, &s->fp);
+	return s->pc ? GC_GO_CALLER : GC_GO_END;
+}
+
+static enum gc_go_step leave_sigtramp(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
+				      struct gc_error *err)
+{
+	if (what->delta < 0)
+		return damaged(err, "no frame size is known at", s->pc);
+	s->ucontext = s->sp + (uint32_t)what->delta + go->abi->call_push + go->abi->ucontext;
+	return GC_GO_SIGNAL;
+}
+
+/** Code that called the vDSO on g0's stack: the runtime kept its caller. */
+static enum gc_go_step leave_vdso(struct gc_go *go, struct gc_go_state *s)
+{
+	const struct gc_go_m *m = m_of(go, s);
+
+	if (!m || !m->vdso_sp || !m->vdso_pc || ++s->switches > MAX_SWITCHES)
+		return GC_GO_END;
+	s->pc = m->vdso_pc;
+	s->sp = m->vdso_sp;
+	s->has_fp = s->has_lr = s->exact = false;
+	s->how = GC_HOW_PCLNTAB;
+	return GC_GO_CALLER;
+}
+
+/** The caller of the frame that @what is. */
+static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
+				   struct gc_error *err)
+{
+	enum gc_go_step step;
+	bool exact = s->exact;
+
+	switch ((enum go_kind)what->kind) {
+	case GO_KIND_SIGTRAMP:
+		return leave_sigtramp(go, what, s, err);
+	case GO_KIND_SYSTEMSTACK:
+		return exact ? unwind_frame(go, what, s, err) : leave_systemstack(go, what, s, err);
+	case GO_KIND_MORESTACK:
+		if (exact)
+			break;
+		return curg_sched(go, s, s) ? GC_GO_CALLER : GC_GO_END;
+	case GO_KIND_MCALL:
+		if (!exact)
+			return GC_GO_END;
+		break;
+	case GO_KIND_ASMCGOCALL:
+		if (!exact)
+			return leave_asmcgocall(go, s, err);
+		break;
+	case GO_KIND_CGOCALLBACK:
+		if (s->cross_to_c && cross_to_c(go, what, s))
+			return GC_GO_CALLER;
+		return unwind_frame(go, what, s, err);
+	case GO_KIND_CROSSCALL:
+		return leave_crosscall(go, what, s, err);
+	case GO_KIND_INJECTED:
+		step = unwind_frame(go, what, s, err);
+		if (step == GC_GO_CALLER)
+			uninject(go, s);
+		return step;
+	case GO_KIND_VDSO:
+		if (!exact)
+			return leave_vdso(go, s);
+		break;
+	case GO_KIND_THROW:
+	case GO_KIND_PLAIN:
+		break;
+	}
+	if (what->flags & GC_FUNC_TOP)
+		return GC_GO_END;
+	if (what->flags & GC_FUNC_SPWRITE && !exact)
+		return GC_GO_END;
+	return unwind_frame(go, what, s, err);
+}
+
+enum gc_go_step gc_go_step(struct gc_go *go, struct gc_go_state *state, struct gc_frames *out, struct gc_error *err)
+{
+	const struct go_pc *found = go_pc_lookup(go, state->pc, state->exact);
+	struct gc_frame model;
+	struct go_pc what;
+
+	if (!found) {
+		if (gc_go_is_text(go, state->pc))
+			return damaged(err, "in no function of the pclntab: pc", state->pc);
+		return GC_GO_C;
+	}
+	what = *found; /* look-ups may move it */
+	model = (struct gc_frame){
+		.pc = state->pc, .sp = state->sp, .exact = state->exact, .how = state->how,
+		.image = image_of(go, state->pc),
+	};
+	if (what.delta >= 0)
+		model.cfa = state->sp + (uint32_t)what.delta + go->abi->call_push;
+	if (add_frames(go, &what, &model, out, err) != GC_OK)
+		return GC_GO_DAMAGED;
+	return leave_frame(go, &what, state, err);
+}
+
+/* Where to begin */
+
+enum gc_code gc_ucontext_regs(const struct gc_process *p, uint64_t ucontext, struct gc_regs *regs,
+			      struct gc_error *err)
+{
+	const struct gc_go_abi *abi = &p->core.arch->go_abi;
+	enum gc_code code = GC_OK;
+
+	for (size_t i = 0; code == GC_OK && i < abi->nucontext_regs; i++) {
+		uint64_t value;
+
+		code = gc_space_u64(&p->space, ucontext + abi->ucontext_regs[i].offset, &value, err);
+		if (code == GC_OK)
+			gc_regs_set_u64(regs, (unsigned)abi->ucontext_regs[i].row, value);
+	}
+	return code;
+}
+
+/** One register at a ucontext. */
+static bool ucontext_reg(const struct gc_go *go, uint64_t ucontext, int16_t row, uint64_t *out)
+{
+	for (size_t i = 0; row >= 0 && i < go->abi->nucontext_regs; i++)
+		if (go->abi->ucontext_regs[i].row == row)
+			return gc_space_u64(&go->p->space, ucontext + go->abi->ucontext_regs[i].offset, out,
+					    NULL) == GC_OK;
+	return false;
+}
+
+enum gc_code gc_go_from_ucontext(const struct gc_go *go, struct gc_go_state *state, struct gc_error *err)
+{
+	const struct gc_arch *arch = go->p->core.arch;
+	struct gc_go_state s = *state;
+
+	if (!ucontext_reg(go, s.ucontext, arch->pc, &s.pc) || !ucontext_reg(go, s.ucontext, arch->sp, &s.sp) ||
+	    ++s.switches > MAX_SWITCHES)
+		return gc_fail(err, GC_E_FAULT, "the registers of a signal at 0x%" PRIx64 " are not in the core",
+			       s.ucontext);
+	s.has_fp = ucontext_reg(go, s.ucontext, arch->fp, &s.fp);
+	s.has_lr = ucontext_reg(go, s.ucontext, arch->ret, &s.lr);
+	s.exact = true;
+	s.how = GC_HOW_SIGNAL_FRAME;
+	*state = s;
+	return GC_OK;
+}
+
+bool gc_go_from_regs(const struct gc_go *go, gc_tid tid, const struct gc_regs *regs, struct gc_go_state *out)
+{
+	const struct gc_arch *arch = go->p->core.arch;
+	const struct gc_go_m *m = gc_go_m_of_thread(go, tid);
+	struct gc_go_state s = { .exact = true, .how = GC_HOW_REGISTERS };
+
+	if (!gc_regs_u64(regs, arch->pc, &s.pc) || !gc_regs_u64(regs, arch->sp, &s.sp))
+		return false;
+	s.has_fp = gc_regs_u64(regs, arch->fp, &s.fp);
+	s.has_lr = gc_regs_u64(regs, arch->ret, &s.lr);
+	s.m = m ? (uint32_t)(m - go->ms) + 1 : 0;
+	*out = s;
+	return true;
+}
+
+static bool is_running(const struct gc_go *go, const struct gc_goroutine *g)
+{
+	return g->m && go->ms[g->m - 1].curg == g->addr && (g->status == GC_GO_RUNNING || g->status == GC_GO_SYSCALL);
+}
+
+bool gc_go_from_goroutine(const struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out)
+{
+	struct gc_go_state s = { .how = GC_HOW_REGISTERS, .m = g->m };
+
+	if (g->syscall_sp) {
+		s.pc = g->syscall_pc;
+		s.sp = g->syscall_sp;
+		s.fp = g->syscall_fp;
+	} else if (!is_running(go, g)) {
+		s.pc = g->sched_pc;
+		s.sp = g->sched_sp;
+		s.fp = g->sched_fp;
+		s.lr = g->sched_lr;
+	} else {
+		return false;
+	}
+	s.has_fp = s.fp != 0;
+	s.has_lr = s.lr != 0;
+	*out = s;
+	return s.pc != 0 && s.sp != 0;
+}
+
+/* Whole stacks */
+
+/** A jump to nowhere (a call of a nil function): what was pushed or linked is the caller. */
+static bool leave_nowhere(struct gc_go *go, struct gc_go_state *s)
+{
+	const struct gc_range *r = gc_space_find(&go->p->space, s->pc);
+
+	if (!s->exact || (r && r->flags & PF_X))
+		return false;
+	if (go->abi->link_register) {
+		if (!s->has_lr)
+			return false;
+		s->pc = s->lr;
+	} else {
+		if (!go_word(go, s->sp, &s->pc))
+			return false;
+		s->sp += go->abi->call_push;
+	}
+	s->exact = s->has_lr = false;
+	s->how = GC_HOW_PCLNTAB;
+	return gc_go_is_text(go, s->pc);
+}
+
+enum gc_code gc_go_unwind(struct gc_go *go, const struct gc_go_state *state, struct gc_frames *out,
+			  struct gc_go_stack_end *end, struct gc_error *err)
+{
+	struct gc_go_stack_end e = { .state = *state };
+	size_t steps = 0;
+
+	do {
+		e.why.code = GC_OK;
+		e.how = gc_go_step(go, &e.state, out, &e.why);
+		if (e.why.code == GC_E_MEMORY)
+			return gc_fail_memory(err);
+		if (e.how == GC_GO_SIGNAL)
+			e.how = gc_go_from_ucontext(go, &e.state, &e.why) == GC_OK ? GC_GO_CALLER : GC_GO_DAMAGED;
+		else if (e.how == GC_GO_C && leave_nowhere(go, &e.state))
+			e.how = GC_GO_CALLER;
+	} while (e.how == GC_GO_CALLER && ++steps < GC_MAX_FRAMES);
+	if (e.how == GC_GO_CALLER)
+		e.how = damaged(&e.why, "too many frames: stack address", e.state.sp);
+	if (end)
+		*end = e;
+	return GC_OK;
+}
+
+static const struct gc_thread *thread_of(const struct gc_go *go, gc_tid tid)
+{
+	const struct gc_core *core = &go->p->core;
+
+	for (size_t i = 0; tid && i < core->nthreads; i++)
+		if (core->threads[i].tid == tid)
+			return &core->threads[i];
+	return NULL;
+}
+
+static enum gc_code running_state(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out,
+				  struct gc_error *err)
+{
+	const struct gc_thread *thread = thread_of(go, gc_go_tid(go, g));
+	struct gc_regs regs;
+	enum gc_code code;
+
+	if (!thread)
+		return gc_fail(err, GC_E_NOT_FOUND, "goroutine %" PRIu64 " runs on a thread that is not in the core",
+			       g->goid);
+	code = gc_regs_init(&regs, &go->p->regmap, err);
+	if (code != GC_OK)
+		return code;
+	code = gc_core_regs(&go->p->core, thread, &go->p->regmap, &regs, NULL, err);
+	if (code == GC_OK && !gc_go_from_regs(go, thread->tid, &regs, out))
+		code = gc_fail(err, GC_E_NOT_FOUND, "thread %" PRId64 " has no registers", thread->tid);
+	gc_regs_deinit(&regs);
+	return code;
+}
+
+enum gc_code gc_go_goroutine_stack(struct gc_go *go, const struct gc_goroutine *g, struct gc_frames *out,
+				   struct gc_go_stack_end *end, struct gc_error *err)
+{
+	struct gc_go_state state;
+	enum gc_code code;
+
+	if (!gc_go_from_goroutine(go, g, &state)) {
+		code = running_state(go, g, &state, err);
+		if (code != GC_OK)
+			return code;
+	}
+	return gc_go_unwind(go, &state, out, end, err);
+}
+
+/* What a goroutine is */
+
+bool gc_go_created_by(struct gc_go *go, const struct gc_goroutine *g, struct gc_frame *out)
+{
+	const struct go_pc *what = g->go_pc && g->goid != 1 ? go_pc_lookup(go, g->go_pc, false) : NULL;
+	const struct go_line *line;
+
+	if (!what)
+		return false;
+	/* printcreatedby1: the function that holds the code, but the line of the innermost call */
+	line = &go->pcs.lines[what->first];
+	*out = (struct gc_frame){
+		.pc = g->go_pc, .function = line[what->count - 1].function, .entry = what->entry,
+		.file = line->file, .line = line->line, .how = GC_HOW_PCLNTAB, .image = image_of(go, g->go_pc),
+	};
+	return true;
+}
+
+static const char *function_at(struct gc_go *go, uint64_t pc)
+{
+	const struct go_pc *what = pc ? go_pc_lookup(go, pc, true) : NULL;
+
+	return what ? go->pcs.lines[what->first + what->count - 1].function : NULL;
+}
+
+/** "main.main.gowrap1": made for go f(x) (cmd/compile, since Go 1.22) */
+static bool is_gowrap(const char *function)
+{
+	const char *last = strrchr(function, '.');
+
+	return last && strncmp(last, ".gowrap", 7) == 0;
+}
+
+/** The outermost frame that is not the wrapper. */
+static const char *wrapped_function(struct gc_go *go, const struct gc_goroutine *g)
+{
+	struct gc_frames frames = { .list = NULL };
+	const char *function = NULL;
+
+	if (gc_go_goroutine_stack(go, g, &frames, NULL, NULL) == GC_OK) {
+		for (size_t i = frames.count; !function && i-- > 0;)
+			if (frames.list[i].function && frames.list[i].entry != g->start_pc &&
+			    strcmp(frames.list[i].function, "runtime.goexit") != 0)
+				function = frames.list[i].function;
+			else if (frames.list[i].function && frames.list[i].inlined)
+				function = frames.list[i].function;
+	}
+	gc_frames_deinit(&frames);
+	return function;
+}
+
+const char *gc_go_entry_function(struct gc_go *go, const struct gc_goroutine *g)
+{
+	const char *function = function_at(go, g->start_pc), *inner;
+
+	if (!function || !is_gowrap(function))
+		return function;
+	inner = wrapped_function(go, g);
+	return inner ? inner : function;
+}
+
+bool gc_go_is_system(struct gc_go *go, const struct gc_goroutine *g)
+{
+	const char *function = function_at(go, g->start_pc);
+
+	if (!function || strncmp(function, "runtime.", 8) != 0)
+		return false;
+	/* finalizers and cleanups run the program's code there, which is not told apart */
+	return strcmp(function, "runtime.main") != 0 && strcmp(function, "runtime.corostart") != 0 &&
+	       strcmp(function, "runtime.handleAsyncEvent") != 0;
+}
