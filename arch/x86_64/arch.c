@@ -245,8 +245,7 @@ const struct gc_arch gc_arch_x86_64 = {
 		.quantum = 1,
 		.g = 14,
 		.call_push = 8,
-		.asmcgocall_frame = 8,
-		.crosscall_fp = 16,
+		.asmcgocall = { { 8, 0 }, { 48, 40 } }, /* the second one in older versions, such as Go 1.19 */
 		.ucontext_regs = ucontext_regs,
 		.nucontext_regs = GC_COUNT(ucontext_regs),
 	},

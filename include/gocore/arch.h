@@ -139,9 +139,13 @@ struct gc_go_abi {
 	uint8_t injected_push;   /* stack taken by a call that a signal handler faked (preparePanic, pushCall) */
 	uint16_t ucontext;       /* behind the stack pointer that sigtramp was entered with */
 	uint16_t callback_sp;    /* cgocallback keeps the older m.g0.sched.sp so far above its sp (unwindm) */
-	uint8_t asmcgocall_frame; /* between the sp that asmcgocall measures and its caller's */
-	/* crosscall2 is entered from C and saves C's registers so far above its sp */
-	uint16_t crosscall_fp, crosscall_ret; /* ret 0: as in other functions */
+	/*
+	 * asmcgocall measures the stack that it leaves. While C runs, g is at
+	 * sp + g and the depth at sp + depth. Unused rows are 0.
+	 */
+	struct { uint8_t g, depth; } asmcgocall[2];
+	/* crosscall2 is entered from C and saves its caller's registers so far above its sp; 0: as other functions */
+	uint16_t crosscall_fp, crosscall_ret;
 	const struct gc_ucontext_reg *ucontext_regs;
 	size_t nucontext_regs;
 };

@@ -24,7 +24,11 @@ struct gc_link {
 struct gc_link_map {
 	struct gc_link *list;  /* in the linker's order, namespace by namespace */
 	size_t count;
-	uint64_t main_lm;      /* the program's; 0: none (static) */
+	/*
+	 * The program's; 0 for a static one: its C library makes it a link_map too, but gdb
+	 * takes one as a sign of a dynamic linker and then finds no thread-local variables.
+	 */
+	uint64_t main_lm;
 	uint64_t r_debug;      /* 0: none found */
 	uint64_t dt_debug;     /* address of the value field of DT_DEBUG; 0: none */
 };

@@ -28,6 +28,7 @@ struct dir_list {
 struct common_options {
 	struct dir_list sysroots, debug_dirs, bin_dirs;
 	bool force;
+	bool no_sandbox;
 	int verbose;
 };
 

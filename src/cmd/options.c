@@ -16,6 +16,7 @@ enum {
 	OPT_DEBUG_DIR,
 	OPT_BIN_DIR,
 	OPT_FORCE,
+	OPT_NO_SANDBOX,
 };
 
 static const struct argp_option options[] = {
@@ -27,7 +28,9 @@ static const struct argp_option options[] = {
 	  "A folder searched once, recursively, by build ID, whatever the file names (repeatable)", 10 },
 	{ "force", OPT_FORCE, NULL, 0,
 	  "Use PROGRAM even if it is another build than the one that crashed", 10 },
-	{ NULL, 0, NULL, 0, "Messages:", 20 },
+	{ NULL, 0, NULL, 0, "Safety and messages:", 20 },
+	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0,
+	  "Do not shut the processes that read the core in (seccomp)", 20 },
 	{ "verbose", 'v', NULL, 0, "Say more; twice: trace every packet", 20 },
 	{ 0 },
 };
@@ -55,6 +58,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_FORCE:
 		o->force = true;
+		return 0;
+	case OPT_NO_SANDBOX:
+		o->no_sandbox = true;
 		return 0;
 	case 'v':
 		o->verbose++;

@@ -120,7 +120,13 @@ static void on_ready(void *data, const char *address, bool loopback)
 static int serve(const struct gc_process *process, const struct serve_options *o)
 {
 	bool hinted = false;
-	const struct gc_listen where = { .address = o->listen, .once = o->once, .ready = on_ready, .data = &hinted };
+	const struct gc_listen where = {
+		.address = o->listen,
+		.once = o->once,
+		.sandbox = !o->common.no_sandbox,
+		.ready = on_ready,
+		.data = &hinted,
+	};
 	const struct gc_rsp_options rsp = {
 		.monitors = monitor_commands,
 		.nmonitors = monitor_command_count,

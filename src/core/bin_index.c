@@ -55,7 +55,7 @@ static void paths_deinit(struct paths *p)
 	free(p->list);
 }
 
-/** FNV-1a; the kind keeps a name from looking like an ID. What is found is checked, so collisions do no harm. */
+/** FNV-1a. The kind keeps a name from looking like an ID; what is found is checked, so collisions do no harm. */
 static uint64_t hash_key(char kind, const void *bytes, size_t len)
 {
 	uint64_t hash = (0xcbf29ce484222325 ^ (uint8_t)kind) * 0x100000001b3;
@@ -176,7 +176,8 @@ static void read_tree(struct gc_bin_index *index, const char *dir, struct gc_pro
 	}
 	paths_deinit(&to_go);
 	if (index->seen >= MAX_FILES)
-		gc_problem(problems, dir, "more than %d files under --bin-dir: not all were looked at", MAX_FILES);
+		gc_problem(problems, dir, "more than %d files under --bin-dir: not all were looked at",
+			   MAX_FILES);
 }
 
 static int compare_entries(const void *a, const void *b)

@@ -1,5 +1,5 @@
 /*
- * Copies from debuginfod servers, debuginfod_find_executable(3). The library
+ * Programs and debug files from debuginfod servers, debuginfod_find_executable(3). The library
  * is loaded only when it is asked for (DEBUGINFOD_URLS): with libcurl and all
  * that belongs to it, it costs more time than opening the core.
  */
@@ -14,11 +14,13 @@
 
 /* elfutils/debuginfod.h; its package is not needed to build. */
 typedef int progress_fn(void *client, long done, long total);
+typedef int find_fn(void *client, const unsigned char *build_id, int len, char **path);
 
 struct library {
 	void *(*begin)(void);
 	void (*end)(void *client);
-	int (*find_executable)(void *client, const unsigned char *build_id, int len, char **path);
+	find_fn *find_executable;
+	find_fn *find_debuginfo;
 	void (*set_progress)(void *client, progress_fn *fn);
 };
 
@@ -32,8 +34,9 @@ static bool load_library(struct library *lib)
 	*(void **)&lib->begin = dlsym(handle, "debuginfod_begin");
 	*(void **)&lib->end = dlsym(handle, "debuginfod_end");
 	*(void **)&lib->find_executable = dlsym(handle, "debuginfod_find_executable");
+	*(void **)&lib->find_debuginfo = dlsym(handle, "debuginfod_find_debuginfo");
 	*(void **)&lib->set_progress = dlsym(handle, "debuginfod_set_progressfn");
-	return lib->begin && lib->end && lib->find_executable && lib->set_progress;
+	return lib->begin && lib->end && lib->find_executable && lib->find_debuginfo && lib->set_progress;
 }
 
 static bool is_asked_for(void)
@@ -72,7 +75,7 @@ static void *client_of(struct gc_finder *f, struct library *lib)
 	return f->debuginfod;
 }
 
-char *gc_debuginfod_find(struct gc_finder *f, const struct gc_build_id *build_id)
+static char *find(struct gc_finder *f, const struct gc_build_id *build_id, bool debug)
 {
 	char hex[2 * GC_BUILD_ID_MAX + 1], *path = NULL;
 	struct library lib;
@@ -84,7 +87,7 @@ char *gc_debuginfod_find(struct gc_finder *f, const struct gc_build_id *build_id
 	client = client_of(f, &lib);
 	if (!client)
 		return NULL;
-	fd = lib.find_executable(client, build_id->bytes, (int)build_id->len, &path);
+	fd = (debug ? lib.find_debuginfo : lib.find_executable)(client, build_id->bytes, (int)build_id->len, &path);
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
 	if (fd >= 0) {
@@ -97,6 +100,16 @@ char *gc_debuginfod_find(struct gc_finder *f, const struct gc_build_id *build_id
 		f->debuginfod_off = true; /* the next image would wait as long for the same */
 	}
 	return NULL;
+}
+
+char *gc_debuginfod_find(struct gc_finder *f, const struct gc_build_id *build_id)
+{
+	return find(f, build_id, false);
+}
+
+char *gc_debuginfod_find_debug(struct gc_finder *f, const struct gc_build_id *build_id)
+{
+	return find(f, build_id, true);
 }
 
 void gc_debuginfod_end(struct gc_finder *f)

@@ -137,7 +137,8 @@ static Elf_Scn *next_section(struct gc_elf_file *file, Elf_Scn *scn, GElf_Shdr *
 	return scn && gelf_getshdr(scn, shdr) ? scn : NULL;
 }
 
-bool gc_elf_section(struct gc_elf_file *file, const char *name, const uint8_t **bytes, uint64_t *len, uint64_t *addr)
+bool gc_elf_section(struct gc_elf_file *file, const char *name, const uint8_t **bytes, uint64_t *len,
+		    uint64_t *addr)
 {
 	Elf_Scn *scn = NULL;
 	GElf_Shdr shdr;
@@ -231,10 +232,14 @@ static void read_defined(struct versions *v, Elf *elf, Elf_Data *data, size_t st
 	GElf_Verdef def;
 	GElf_Verdaux aux;
 
-	for (size_t at = 0; left-- > 0 && at <= INT_MAX && gelf_getverdef(data, (int)at, &def); at += def.vd_next) {
-		size_t aux_at = at + def.vd_aux;
+	for (size_t at = 0; left-- > 0 && at <= INT_MAX; at += def.vd_next) {
+		size_t aux_at;
 
-		if (!(def.vd_flags & VER_FLG_BASE) && aux_at <= INT_MAX && gelf_getverdaux(data, (int)aux_at, &aux))
+		if (!gelf_getverdef(data, (int)at, &def))
+			break;
+		aux_at = at + def.vd_aux;
+		if (!(def.vd_flags & VER_FLG_BASE) && aux_at <= INT_MAX &&
+		    gelf_getverdaux(data, (int)aux_at, &aux))
 			add_version(v, elf, strings, def.vd_ndx, aux.vda_name);
 		if (def.vd_next == 0)
 			break;

@@ -4,7 +4,7 @@
 
 #include "gocore/elf_file.h"
 
-/** "an x86-64", "a RISC-V": a machine as it stands before the word program. The text of unknown ones is in @buf. */
+/** "an x86-64", "a RISC-V": a machine as it stands before the word program; perhaps made in @buf. */
 const char *gc_machine_phrase(uint16_t machine, char buf[48]);
 
 /**

@@ -197,11 +197,12 @@ static bool visit_debug_dir(const struct visit *v, const char *dir)
 	char id[2 * GC_BUILD_ID_MAX + 1], path[PATH_MAX];
 
 	gc_build_id_hex(v->wanted->build_id, id);
-	for (size_t i = 0; i < GC_COUNT(suffixes); i++)
-		if ((size_t)snprintf(path, sizeof(path), "%s/.build-id/%.2s/%s%s", dir, id, id + 2, suffixes[i]) <
-			    sizeof(path) &&
-		    visit_file(v, path, "debug-dir"))
+	for (size_t i = 0; i < GC_COUNT(suffixes); i++) {
+		int len = snprintf(path, sizeof(path), "%s/.build-id/%.2s/%s%s", dir, id, id + 2, suffixes[i]);
+
+		if ((size_t)len < sizeof(path) && visit_file(v, path, "debug-dir"))
 			return true;
+	}
 	return false;
 }
 
@@ -221,11 +222,13 @@ static bool visit_bin_dirs(const struct visit *v)
 {
 	struct gc_finder *f = v->finder;
 
-	if (f->options->nbin_dirs == 0)
+	const struct gc_find_options *o = f->options;
+
+	if (o->nbin_dirs == 0)
 		return false;
 	if (!f->index_made) {
 		f->index_made = true;
-		f->index = gc_bin_index_new(f->options->bin_dirs, f->options->nbin_dirs, f->machine, f->problems);
+		f->index = gc_bin_index_new(o->bin_dirs, o->nbin_dirs, f->machine, f->problems);
 	}
 	return f->index && gc_bin_index_visit(f->index, v->wanted, v->fn, v->data);
 }

@@ -22,7 +22,7 @@ void gc_finder_deinit(struct gc_finder *f);
 
 /** What is looked for. */
 struct gc_wanted {
-	const char *paths[2];              /* as the core names it, NULL: none; under --sysroot both, here the first */
+	const char *paths[2];              /* as the core names it, or NULL; the second only under --sysroot */
 	bool not_here;                     /* its path means something else on this host by now: deleted */
 	const struct gc_build_id *build_id;
 	const char *go_build_id;           /* or NULL */
@@ -66,6 +66,9 @@ bool gc_bin_index_visit(const struct gc_bin_index *index, const struct gc_wanted
 
 /** @return allocated path of the executable in debuginfod's cache, or NULL */
 char *gc_debuginfod_find(struct gc_finder *f, const struct gc_build_id *build_id);
+
+/** The same of the debug file that belongs to it. */
+char *gc_debuginfod_find_debug(struct gc_finder *f, const struct gc_build_id *build_id);
 void gc_debuginfod_end(struct gc_finder *f);
 
 #endif

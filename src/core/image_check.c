@@ -23,6 +23,7 @@
 /* Relocations that are looked at. */
 #define MAX_FIXUPS 0x100000
 
+/** Refuse it, for this reason. */
 static void differs(struct gc_fit_result *r, const char *format, ...) GC_PRINTF(2, 3);
 
 static void differs(struct gc_fit_result *r, const char *format, ...)
@@ -37,7 +38,7 @@ static void differs(struct gc_fit_result *r, const char *format, ...)
 
 /* Where the image was moved to. */
 
-/** The program, by what the kernel told it. @return false if that contradicts itself, so @p is not the program's */
+/** The program, by what the kernel told it. @return false if that cannot be true of @p */
 static bool bias_of_auxv(const struct gc_core *core, const struct gc_phdrs *p, struct gc_fit_result *out)
 {
 	uint64_t phdr, entry, phnum, vaddr;
@@ -46,11 +47,12 @@ static bool bias_of_auxv(const struct gc_core *core, const struct gc_phdrs *p, s
 
 	out->has_bias = has_phdr || has_entry || p->type == ET_EXEC; /* the last is moved by nobody */
 	out->bias = has_phdr ? phdr - vaddr : has_entry ? entry - p->entry : 0;
-	if ((has_phdr && has_entry && phdr - vaddr != entry - p->entry) || (p->type == ET_EXEC && out->bias != 0))
-		differs(out, "is another build: it starts at another address than the program of the core does");
+	if ((has_phdr && has_entry && phdr - vaddr != entry - p->entry) ||
+	    (p->type == ET_EXEC && out->bias != 0))
+		differs(out, "is another build: it starts at another address than the core's program");
 	else if (gc_core_auxv(core, AT_PHNUM, &phnum) && phnum != p->count)
-		differs(out, "is another build: it has %zu program headers, but the core's program has %" PRIu64, p->count,
-			phnum);
+		differs(out, "is another build: it has %zu program headers, but the core's program has %" PRIu64,
+			p->count, phnum);
 	return out->fit == GC_FITS;
 }
 
@@ -67,7 +69,8 @@ static bool find_bias(const struct gc_image_set *set, const struct gc_image_work
 		return true;
 	if (w->image.is_program)
 		return bias_of_auxv(set->core, p, out);
-	if (w->image.is_interp && gc_core_auxv(set->core, AT_BASE, &at_base) && gc_phdrs_span(p, page, &low, &high)) {
+	if (w->image.is_interp && gc_core_auxv(set->core, AT_BASE, &at_base) &&
+	    gc_phdrs_span(p, page, &low, &high)) {
 		out->has_bias = true;
 		out->bias = at_base - low;
 		return true;
@@ -79,7 +82,8 @@ static bool find_bias(const struct gc_image_set *set, const struct gc_image_work
 /* By name. */
 
 /** @return true if build IDs decided */
-static bool check_build_ids(const struct gc_image *image, const struct gc_elf_file *file, struct gc_fit_result *out)
+static bool check_build_ids(const struct gc_image *image, const struct gc_elf_file *file,
+			    struct gc_fit_result *out)
 {
 	char have[2 * GC_BUILD_ID_MAX + 1], want[2 * GC_BUILD_ID_MAX + 1];
 
@@ -96,12 +100,14 @@ static bool check_build_ids(const struct gc_image *image, const struct gc_elf_fi
 	return true;
 }
 
-static bool check_go_build_ids(const struct gc_image *image, const struct gc_elf_file *file, struct gc_fit_result *out)
+static bool check_go_build_ids(const struct gc_image *image, const struct gc_elf_file *file,
+			       struct gc_fit_result *out)
 {
 	if (!image->go_build_id)
 		return false;
 	if (!file->go_build_id)
-		differs(out, "is another build: it has no Go build ID, but the core has %s", image->go_build_id);
+		differs(out, "is another build: it has no Go build ID, but the core has %s",
+			image->go_build_id);
 	else if (strcmp(image->go_build_id, file->go_build_id) != 0)
 		differs(out, "is another build: it has Go build ID %s, but the core has %s", file->go_build_id,
 			image->go_build_id);
@@ -123,8 +129,9 @@ static void check_mapping(const struct gc_image_set *set, const struct gc_image_
 	if (!last || w->made || (out->has_bias && gc_image_rows_fit(w, &file->phdrs, out->bias, page, false)))
 		return;
 	out->has_bias = false;
-	/* mapped in one piece, as data: what is behind the segments counts too, so a stripped copy will not do */
-	if (!gc_image_is_flat(w) || gc_page_ceil(file->input.size, page) != last->offset + (last->end - last->start))
+	/* mapped in one piece, as data: all of the file counts, so a stripped copy will not do */
+	if (!gc_image_is_flat(w) ||
+	    gc_page_ceil(file->input.size, page) != last->offset + (last->end - last->start))
 		differs(out, "has the build ID of the core's image, but is laid out in another way");
 }
 
@@ -160,7 +167,8 @@ static void add_fixup(struct fixups *f, uint64_t vaddr, uint64_t value, bool kno
 }
 
 /** The first @relative entries are R_*_RELATIVE (DT_RELACOUNT), whose number depends on the machine. */
-static void add_rela(struct fixups *f, const struct gc_elf_file *file, int64_t table, int64_t size, uint64_t relative)
+static void add_rela(struct fixups *f, const struct gc_elf_file *file, int64_t table, int64_t size,
+		     uint64_t relative)
 {
 	uint64_t vaddr, len, left;
 	const uint8_t *at;
@@ -333,7 +341,7 @@ static bool judge(const struct comparison *c, struct gc_fit_result *out)
 	if (c->words < MIN_WORDS)
 		return false;
 	if (c->words - c->agreed > may_differ || c->dynamic_agreed < c->dynamic_words)
-		differs(out, "is another build: of %" PRIu64 " words that the core has of this image only %" PRIu64
+		differs(out, "is another build: of %" PRIu64 " words that the core has of it only %" PRIu64
 			" are the same", c->words, c->agreed);
 	else
 		out->check = GC_CHECK_PAGES;
@@ -360,8 +368,8 @@ static void check_pages(const struct gc_image_set *set, struct gc_elf_file *file
 		decided = judge(&c, out);
 	}
 	if (!decided) {
+		differs(out, "cannot be checked: the core holds neither its build ID nor enough of its pages");
 		out->fit = GC_UNCHECKED;
-		snprintf(out->why, sizeof(out->why), "cannot be checked: the core holds neither its build ID nor enough of its pages");
 	}
 	free(fixups.list);
 }
@@ -402,25 +410,35 @@ static bool check_layout(const struct gc_image_set *set, const struct gc_image_w
 	return true;
 }
 
-void gc_image_check_file(const struct gc_image_set *set, const struct gc_image_work *w, struct gc_elf_file *file,
-			 struct gc_fit_result *out)
+/** By layout and content, where no build ID decides. */
+static void check_without_id(const struct gc_image_set *set, const struct gc_image_work *w,
+			     struct gc_elf_file *file, struct gc_fit_result *out)
+{
+	if (!check_layout(set, w, file, out))
+		return;
+	if (out->has_bias) {
+		check_pages(set, file, out);
+		return;
+	}
+	differs(out, "cannot be checked: the core does not tell where it was loaded");
+	out->fit = GC_UNCHECKED;
+}
+
+void gc_image_check_file(const struct gc_image_set *set, const struct gc_image_work *w,
+			 struct gc_elf_file *file, struct gc_fit_result *out)
 {
 	char buf[48];
 
 	*out = (struct gc_fit_result){ .fit = GC_FITS };
-	if (file->phdrs.machine != set->core->arch->elf_machine)
+	if (file->phdrs.machine != set->core->arch->elf_machine) {
 		differs(out, "is %s program", gc_machine_phrase(file->phdrs.machine, buf));
-	else if (!gc_elf_has_content(file))
-		*out = (struct gc_fit_result){ .fit = GC_NO_BYTES, .why = "is a debug file without the program's bytes" };
-	else if (!find_bias(set, w, &file->phdrs, out))
-		return;
-	else if (check_build_ids(&w->image, file, out) || check_go_build_ids(&w->image, file, out)) {
-		if (out->fit == GC_FITS)
+	} else if (!gc_elf_has_content(file)) {
+		differs(out, "is a debug file without the program's bytes");
+		out->fit = GC_NO_BYTES;
+	} else if (find_bias(set, w, &file->phdrs, out)) {
+		if (!check_build_ids(&w->image, file, out) && !check_go_build_ids(&w->image, file, out))
+			check_without_id(set, w, file, out);
+		else if (out->fit == GC_FITS)
 			check_mapping(set, w, file, out);
-	} else if (check_layout(set, w, file, out)) {
-		if (out->has_bias)
-			check_pages(set, file, out);
-		else
-			*out = (struct gc_fit_result){ .fit = GC_UNCHECKED, .why = "cannot be checked: the core does not tell where it was loaded" };
 	}
 }

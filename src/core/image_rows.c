@@ -182,7 +182,7 @@ static bool is_exec(const struct gc_image_set *set, const struct gc_file_map *ro
 static bool continues(const struct gc_image_set *set, const struct gc_image_work *w,
 		      const struct gc_file_map *row)
 {
-	if (w->is_elf && w->last->end == row->start && w->last->offset + (w->last->end - w->last->start) == row->offset)
+	if (w->is_elf && w->last->end == row->start && row->start - row->offset == w->last->start - w->last->offset)
 		return true; /* one piece, whatever its headers say */
 	if (w->is_elf && w->image.has_bias)
 		return row->start - w->image.bias >= w->low && row->start - w->image.bias < w->high;
@@ -363,10 +363,9 @@ static bool row_fits(const struct gc_file_map *row, const struct load_table *t, 
 		if (load->delta != delta)
 			return false;
 		/* neighbours with the same rights whose bytes go on are one row */
-		while (exact && end > load->to && i + 1 < t->count && load[1].from == load->to && load[1].delta == delta) {
-			load++;
-			i++;
-		}
+		for (; exact && end > load->to && ++i < t->count; load++)
+			if (load[1].from != load->to || load[1].delta != delta)
+				return false;
 		return !exact || end <= load->to;
 	}
 	/*
@@ -444,7 +443,8 @@ static int compare_rows(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static size_t rows_of_loads(struct gc_file_map *rows, const struct load_table *t, uint64_t bias, const char *path)
+static size_t rows_of_loads(struct gc_file_map *rows, const struct load_table *t, uint64_t bias,
+			    const char *path)
 {
 	size_t n = 0;
 

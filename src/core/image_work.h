@@ -94,8 +94,8 @@ struct gc_fit_result {
 };
 
 /** Is @file the image that the process had mapped? */
-void gc_image_check_file(const struct gc_image_set *set, const struct gc_image_work *w, struct gc_elf_file *file,
-			 struct gc_fit_result *out);
+void gc_image_check_file(const struct gc_image_set *set, const struct gc_image_work *w,
+			 struct gc_elf_file *file, struct gc_fit_result *out);
 
 static inline uint64_t gc_page_floor(uint64_t addr, uint64_t page_size)
 {
@@ -107,7 +107,9 @@ static inline uint64_t gc_page_ceil(uint64_t addr, uint64_t page_size)
 {
 	uint64_t over = addr % page_size;
 
-	return over == 0 ? addr : addr > UINT64_MAX - page_size ? UINT64_MAX - page_size + 1 : addr - over + page_size;
+	if (over == 0)
+		return addr;
+	return addr > UINT64_MAX - page_size ? UINT64_MAX - page_size + 1 : addr - over + page_size;
 }
 
 #endif

@@ -287,39 +287,61 @@ static bool try_candidate(void *data, const char *path, const char *found_by)
 	return fit.fit == GC_FITS;
 }
 
+/** May the file that the user named be used, by what was seen of it? */
+static enum gc_code judge_program(const struct gc_image_set *set, const struct gc_elf_file *file,
+				  const struct gc_fit_result *fit, struct gc_error *err)
+{
+	const struct gc_arch *arch = set->core->arch;
+	const char *path = set->options->program;
+
+	if (file->phdrs.machine != arch->elf_machine)
+		return gc_fail(err, GC_E_MISMATCH, "is %s, but %s %s", arch->elf_name, path, fit->why);
+	if (fit->fit == GC_NO_BYTES)
+		return gc_fail(err, GC_E_MISMATCH, "%s %s", path, fit->why);
+	if (fit->fit == GC_DIFFERS && !set->options->force)
+		return gc_fail(err, GC_E_MISMATCH, "%s %s (--force uses it all the same)", path, fit->why);
+	return GC_OK;
+}
+
+/** Use it, or say why not. */
+static enum gc_code take_program(struct gc_image_set *set, struct gc_image_work *w, const struct gc_elf_file *file,
+				 const struct gc_fit_result *fit, struct gc_error *err)
+{
+	const char *path = set->options->program;
+
+	if (fit->fit != GC_FITS && !set->options->force) {
+		refuse(w, fit->why);
+		gc_problem(set->problems, "program", "%s %s (--force uses it all the same)", path, fit->why);
+		return GC_OK;
+	}
+	if (fit->fit != GC_FITS)
+		gc_problem(set->problems, "program",
+			   "%s %s; it is used because of --force, so memory recovered from it may be wrong",
+			   path, fit->why);
+	return accept(set, w, file, fit, "program", err);
+}
+
 /** PROGRAM, as the user gave it. */
 static enum gc_code use_program(struct gc_image_set *set, struct gc_error *err)
 {
-	const struct gc_find_options *o = set->options;
+	const char *path = set->options->program;
 	struct gc_image_work *w = &set->list[set->program];
 	struct gc_elf_file file;
 	struct gc_fit_result fit;
 	struct gc_error why;
-	enum gc_code code = gc_elf_file_open(&file, o->program, &why);
+	enum gc_code code = gc_elf_file_open(&file, path, &why);
 
 	if (code == GC_E_UNSUPPORTED)
-		return gc_fail(err, GC_E_MISMATCH, "is %s, but %s %s", set->core->arch->elf_name, o->program, why.text);
+		return gc_fail(err, GC_E_MISMATCH, "is %s, but %s %s", set->core->arch->elf_name, path, why.text);
 	if (code != GC_OK)
-		return gc_fail(err, code, "%s %s", o->program, why.text);
+		return gc_fail(err, code, "%s %s", path, why.text);
 	gc_image_check_file(set, w, &file, &fit);
-	set_text(&w->image.found_path, o->program);
-	if (file.phdrs.machine != set->core->arch->elf_machine)
-		code = gc_fail(err, GC_E_MISMATCH, "is %s, but %s %s", set->core->arch->elf_name, o->program, fit.why);
-	else if (fit.fit == GC_NO_BYTES)
-		code = gc_fail(err, GC_E_MISMATCH, "%s %s", o->program, fit.why);
-	else if (fit.fit == GC_DIFFERS && !o->force)
-		code = gc_fail(err, GC_E_MISMATCH, "%s %s (--force uses it all the same)", o->program, fit.why);
-	else if (fit.fit == GC_FITS || o->force)
-		code = accept(set, w, &file, &fit, "program", err);
-	else
-		refuse(w, fit.why);
+	set_text(&w->image.found_path, path);
+	code = judge_program(set, &file, &fit, err);
+	if (code == GC_OK)
+		code = take_program(set, w, &file, &fit, err);
 	if (!w->image.file)
 		gc_elf_file_close(&file);
-	if (code == GC_OK && w->image.status == GC_IMAGE_FORCED)
-		gc_problem(set->problems, "program", "%s %s; it is used because of --force, so memory recovered from it "
-			   "may be wrong", o->program, fit.why);
-	else if (code == GC_OK && w->image.status == GC_IMAGE_MISMATCH)
-		gc_problem(set->problems, "program", "%s %s (--force uses it all the same)", o->program, fit.why);
 	return code;
 }
 
@@ -340,7 +362,9 @@ static char *undeleted(const char *path)
 	static const char mark[] = " (deleted)";
 	size_t len = strlen(path), mark_len = sizeof(mark) - 1;
 
-	return len > mark_len && strcmp(path + len - mark_len, mark) == 0 ? strndup(path, len - mark_len) : NULL;
+	if (len <= mark_len || strcmp(path + len - mark_len, mark) != 0)
+		return NULL;
+	return strndup(path, len - mark_len);
 }
 
 /** Images of one path share what was not found. */
@@ -416,7 +440,8 @@ static const Elf64_Phdr *load_at(const struct gc_image *image, uint64_t addr, ui
 }
 
 /** Could the process have written here, now or before the dynamic linker took the right away (PT_GNU_RELRO)? */
-static bool was_writable(const struct gc_image *image, const struct gc_range *r, uint64_t addr, uint64_t page_size)
+static bool was_writable(const struct gc_image *image, const struct gc_range *r, uint64_t addr,
+			 uint64_t page_size)
 {
 	const Elf64_Phdr *load = load_at(image, addr, page_size);
 
@@ -429,8 +454,8 @@ static bool was_writable(const struct gc_image *image, const struct gc_range *r,
  * fs/coredump.c): so one that is absent was not written to, provided that
  * private memory is dumped at all. One that was cut off is not known.
  */
-static bool may_recover(const struct gc_image *image, const struct gc_range *r, uint64_t addr, uint64_t page_size,
-			bool private_dumped)
+static bool may_recover(const struct gc_image *image, const struct gc_range *r, uint64_t addr,
+			uint64_t page_size, bool private_dumped)
 {
 	if (gc_range_served(r))
 		return false;
@@ -590,8 +615,8 @@ static enum gc_code find_images(struct gc_image_set *set, struct gc_finder *find
 			continue;
 		w->done = true;
 		if (set->looked_for++ == MAX_LOOKED_FOR)
-			gc_problem(set->problems, "images", "there are more than %d: no copies of the others are looked for",
-				   MAX_LOOKED_FOR);
+			gc_problem(set->problems, "images",
+				   "there are more than %d: no copies of the others are looked for", MAX_LOOKED_FOR);
 		if (set->looked_for > MAX_LOOKED_FOR)
 			continue;
 		if (w->image.is_program && set->options->program)
@@ -679,7 +704,8 @@ static enum gc_code collect_made(struct gc_images *images, const struct gc_image
 	return GC_OK;
 }
 
-static enum gc_code collect_files(struct gc_images *images, const struct gc_image_set *set, struct gc_error *err)
+static enum gc_code collect_files(struct gc_images *images, const struct gc_image_set *set,
+				  struct gc_error *err)
 {
 	const struct gc_core *core = set->core;
 
@@ -702,8 +728,8 @@ static void extend_end(struct gc_images *images, const struct gc_image_set *set,
 	const struct gc_phdrs *p = image->file ? &image->file->phdrs : &w->phdrs;
 	uint64_t low, high;
 
-	if (image->has_bias && gc_phdrs_span(p, set->core->page_size, &low, &high) && high + image->bias > image->end &&
-	    high + image->bias > image->base)
+	if (image->has_bias && gc_phdrs_span(p, set->core->page_size, &low, &high) &&
+	    high + image->bias > image->end && high + image->bias > image->base)
 		image->end = high + image->bias;
 }
 
@@ -723,6 +749,15 @@ static size_t row_before(const struct gc_images *images, uint64_t addr)
 	return low - 1;
 }
 
+/** The rights of a range that no PT_LOAD of the core tells of. */
+static void set_flags(struct gc_range *r, uint64_t page_size)
+{
+	const Elf64_Phdr *load = load_at(r->image, r->start, page_size);
+
+	if (load)
+		r->flags = load->p_flags & (PF_R | PF_W | PF_X);
+}
+
 /** Tell the ranges of the space whose they are. */
 static void mark_ranges(const struct gc_images *images, struct gc_space *space, uint64_t page_size)
 {
@@ -730,7 +765,6 @@ static void mark_ranges(const struct gc_images *images, struct gc_space *space, 
 
 	for (size_t i = 0; i < space->count; i++) {
 		struct gc_range *r = &space->ranges[i];
-		const Elf64_Phdr *load;
 
 		while (row < images->nmapped && images->mapped[row].end <= r->start)
 			row++;
@@ -740,9 +774,8 @@ static void mark_ranges(const struct gc_images *images, struct gc_space *space, 
 			continue;
 		r->file = &images->mapped[row];
 		r->image = images->mapped_by[row];
-		load = r->unlisted && r->image && r->image->file ? load_at(r->image, r->start, page_size) : NULL;
-		if (load)
-			r->flags = load->p_flags & (PF_R | PF_W | PF_X);
+		if (r->unlisted && r->image && r->image->file)
+			set_flags(r, page_size);
 	}
 }
 

@@ -33,6 +33,7 @@ struct walk {
 	const struct gc_images *images;
 	struct gc_problems *problems;
 	size_t cap;
+	bool is_static;       /* the program: what comes first is still not a dynamic linker's */
 };
 
 /** Address of the value of DT_DEBUG in the dynamic section at @addr, or 0. */
@@ -49,24 +50,30 @@ static uint64_t find_dt_debug(const struct gc_space *space, uint64_t addr, uint6
 	return 0;
 }
 
-/** The program's DT_DEBUG, which the dynamic linker points to its r_debug. */
+/**
+ * The program's DT_DEBUG, which the dynamic linker points to its r_debug.
+ *
+ * @param is_static set for a program without a dynamic section
+ */
 static uint64_t program_dt_debug(const struct gc_core *core, const struct gc_space *space,
-				 const struct gc_images *images)
+				 const struct gc_images *images, bool *is_static)
 {
 	const Elf64_Phdr *dynamic;
 	struct gc_module m;
 	uint64_t at = 0;
 
+	*is_static = false;
 	if (gc_module_of_program(&m, core, space, images, NULL) != GC_OK)
 		return 0;
 	dynamic = gc_module_phdr(&m, PT_DYNAMIC);
+	*is_static = !dynamic;
 	if (dynamic)
 		at = find_dt_debug(space, m.bias + dynamic->p_vaddr, dynamic->p_memsz);
 	gc_module_deinit(&m);
 	return at;
 }
 
-/** Where the copy of the dynamic linker has its _r_debug: for a program without DT_DEBUG, or run as ld.so PROGRAM. */
+/** _r_debug by its symbol: for a program that is static, or was run as ld.so PROGRAM. */
 static uint64_t interp_r_debug(const struct gc_images *images)
 {
 	for (size_t i = 0; images && i < images->count; i++) {
@@ -131,19 +138,20 @@ static enum gc_code read_link(struct walk *w, uint64_t lmid, uint64_t lm, const 
 	enum gc_code code;
 
 	if (w->images)
-		link.image = link.is_program ? gc_images_program(w->images) : gc_images_at(w->images, link.l_ld);
+		link.image = link.is_program ? gc_images_program(w->images)
+					     : gc_images_at(w->images, link.l_ld);
 	link.name = read_name(w, lm, gc_load_le64(fields + L_NAME));
 	if (!link.name)
 		return gc_fail_memory(err);
 	code = add_link(w, &link, err);
 	if (code != GC_OK)
 		free(link.name);
-	else if (link.is_program)
+	else if (link.is_program && !w->is_static)
 		w->out->main_lm = lm;
 	return code;
 }
 
-/** Walk the list of one namespace; what is wrong ends it, as it does in gdb (solib-svr4.c, svr4_read_so_list). */
+/** Walk the list of one namespace; damage ends it, as in gdb (svr4_read_so_list, solib-svr4.c). */
 static enum gc_code walk_namespace(struct walk *w, uint64_t lmid, uint64_t lm, struct gc_error *err)
 {
 	uint64_t prev = 0;
@@ -229,7 +237,7 @@ enum gc_code gc_link_map_read(struct gc_link_map *out, const struct gc_core *cor
 	struct walk w = { .out = out, .space = space, .images = images, .problems = problems };
 	enum gc_code code;
 
-	*out = (struct gc_link_map){ .dt_debug = program_dt_debug(core, space, images) };
+	*out = (struct gc_link_map){ .dt_debug = program_dt_debug(core, space, images, &w.is_static) };
 	if (out->dt_debug && gc_space_u64(space, out->dt_debug, &out->r_debug, NULL) != GC_OK)
 		out->r_debug = 0;
 	if (!out->r_debug)

@@ -111,7 +111,8 @@ static bool read_memory(void *data, uint64_t offset, void *buf, size_t len)
 }
 
 /** Of the ELF header at @base. */
-static enum gc_code of_memory(struct gc_module *m, const struct gc_space *space, uint64_t base, struct gc_error *err)
+static enum gc_code of_memory(struct gc_module *m, const struct gc_space *space, uint64_t base,
+			      struct gc_error *err)
 {
 	struct memory memory = { space, base };
 	struct gc_phdrs phdrs;

@@ -98,7 +98,9 @@ static enum gc_code read_table(struct gc_phdrs *p, gc_read_fn *read, void *data,
 	uint8_t bytes[PHDR_SIZE];
 
 	for (size_t i = 0; i < p->count; i++) {
-		if (i * PHDR_SIZE > UINT64_MAX - p->phoff || !read(data, p->phoff + i * PHDR_SIZE, bytes, PHDR_SIZE))
+		uint64_t offset = i * PHDR_SIZE;
+
+		if (offset > UINT64_MAX - p->phoff || !read(data, p->phoff + offset, bytes, PHDR_SIZE))
 			return gc_fail(err, GC_E_TRUNCATED, "ends before its program header %zu", i);
 		load_phdr(&p->list[i], bytes);
 		if (is_absurd(&p->list[i]))
@@ -186,7 +188,8 @@ bool gc_phdrs_vaddr(const struct gc_phdrs *p, uint64_t *vaddr)
 	for (size_t i = 0; i < p->count; i++) {
 		const Elf64_Phdr *ph = &p->list[i];
 
-		if (ph->p_type == PT_LOAD && ph->p_offset <= p->phoff && p->phoff - ph->p_offset < ph->p_filesz) {
+		if (ph->p_type == PT_LOAD && ph->p_offset <= p->phoff &&
+		    p->phoff - ph->p_offset < ph->p_filesz) {
 			*vaddr = ph->p_vaddr + (p->phoff - ph->p_offset);
 			return true;
 		}

@@ -5,8 +5,10 @@
 
 #include "core/module.h"
 
-/* The heap of brk starts at most this far behind the program (arch_randomize_brk; SZ_1G on arm64 and, from
- * Linux 6.9, on x86). */
+/*
+ * The heap of brk starts at most this far behind the program
+ * (arch_randomize_brk; SZ_1G on arm64 and, from Linux 6.9, on x86).
+ */
 #define MAX_BRK_GAP (1ULL << 30)
 
 /** Give every range with a file row the image that the row belongs to. */
@@ -87,7 +89,7 @@ static void label_mapping(struct gc_space *space, size_t first, const char *labe
 			space->ranges[i].label = label;
 }
 
-/** The mapping right before the one at @index, if it is like the kernel's data pages of the vDSO; else count. */
+/** The mapping right before the one at @index if it looks like the vDSO's data pages, else count. */
 static size_t vvar_before(const struct gc_space *space, size_t index)
 {
 	size_t before;
@@ -140,8 +142,10 @@ static bool program_end(const struct gc_process *p, uint64_t *out)
 	gc_core_auxv(&p->core, AT_BASE, &interp);
 	found = gc_phdrs_span(&phdrs, p->core.page_size, &low, &high);
 	*out = high + m.bias;
-	/* Without an interpreter ET_DYN is a static PIE or the loader itself, and those get their heap elsewhere
-	 * (load_elf_binary, fs/binfmt_elf.c). */
+	/*
+	 * Without an interpreter ET_DYN is a static PIE or the loader itself, and
+	 * those get their heap elsewhere (load_elf_binary, fs/binfmt_elf.c).
+	 */
 	found = found && (interp || m.bias == 0);
 	gc_module_deinit(&m);
 	return found;
@@ -165,7 +169,9 @@ static void label_heap(struct gc_process *p)
 	if (i == p->space.count)
 		return;
 	r = &p->space.ranges[i];
-	if (r->file || r->label || r->flags != (PF_R | PF_W) || (r->start > end && r->start - end > MAX_BRK_GAP))
+	if (r->file || r->label || r->flags != (PF_R | PF_W))
+		return;
+	if (r->start > end && r->start - end > MAX_BRK_GAP)
 		return;
 	label_mapping(&p->space, i, "[heap]");
 }

@@ -58,7 +58,8 @@ static enum gc_code check_served(const struct gc_space *space, uint64_t at, uint
 }
 
 /** Look at all places where the pattern can start. */
-static enum gc_code search(struct search *s, uint64_t start, uint64_t len, uint64_t *found, struct gc_error *err)
+static enum gc_code search(struct search *s, uint64_t start, uint64_t len, uint64_t *found,
+			   struct gc_error *err)
 {
 	uint64_t at = 0;
 	enum gc_code code;

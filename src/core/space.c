@@ -136,6 +136,11 @@ static void push_unlisted(struct range_list *l, struct row_walk *w, uint64_t end
 	next_row(w, end);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /** Split @r by the rows; those that lie before it are unlisted. */
 static void split_by_rows(struct range_list *l, const struct gc_range *r, struct row_walk *w)
 {
@@ -147,14 +152,13 @@ static void split_by_rows(struct range_list *l, const struct gc_range *r, struct
 		struct gc_range part;
 
 		if (row_left && w->start < at) {
-			push_unlisted(l, w, w->end < at ? w->end : at);
+			push_unlisted(l, w, least(w->end, at));
 			continue;
 		}
-		part = part_of(r, at, !row_left ? r->end : w->start > at ? w->start
-				      : w->end < r->end ? w->end : r->end);
 		if (row_left && w->start == at) {
 			const struct gc_file_map *row = &w->rows[w->index];
 
+			part = part_of(r, at, least(w->end, r->end));
 			if (!part.file) {
 				part.file = row;
 				part.starts_mapping |= at == row->start || at > r->start;
@@ -162,6 +166,7 @@ static void split_by_rows(struct range_list *l, const struct gc_range *r, struct
 			in_row = true;
 			next_row(w, part.end);
 		} else {
+			part = part_of(r, at, row_left ? w->start : r->end);
 			part.starts_mapping |= in_row && !part.file;
 			in_row = false;
 		}
@@ -404,9 +409,11 @@ static enum gc_code fault(const struct gc_space *space, uint64_t addr, struct gc
 	if (!r)
 		return gc_fail(err, GC_E_FAULT, "address 0x%" PRIx64 ": not mapped", addr);
 	if (r->what == GC_RANGE_CUT)
-		return gc_fail(err, GC_E_FAULT, "address 0x%" PRIx64 ": cut off with the end of the core file", addr);
+		return gc_fail(err, GC_E_FAULT, "address 0x%" PRIx64 ": cut off with the end of the core file",
+			       addr);
 	if (r->file)
-		return gc_fail(err, GC_E_FAULT, "address 0x%" PRIx64 ": in %s, not dumped", addr, r->file->path);
+		return gc_fail(err, GC_E_FAULT, "address 0x%" PRIx64 ": in %s, not dumped", addr,
+			       r->file->path);
 	return gc_fail(err, GC_E_FAULT, "address 0x%" PRIx64 ": mapped, but not dumped", addr);
 }
 

@@ -91,7 +91,9 @@ static bool describe(const struct gc_image *libc, const struct gc_tls_abi *abi, 
 	    !read_field(libc, "_thread_db_dtv_t_pointer_val", &pointer) ||
 	    !read_words(libc, "_thread_db_sizeof_pthread", size, sizeof(size)))
 		return false;
-	if (dtvp.bits != 64 || pointer.bits != 64 || layout.modid.bits != 64 || dtv.bits < 64 || dtv.bits > 4096)
+	if (dtvp.bits != 64 || pointer.bits != 64 || layout.modid.bits != 64)
+		return false;
+	if (dtv.bits < 64 || dtv.bits > 4096)
 		return false;
 	read_field(libc, "_thread_db_link_map_l_tls_offset", &layout.tls_offset);
 	layout.slot_size = dtv.bits / 8;
@@ -216,10 +218,12 @@ static enum gc_code find_link_fields(struct lookup *l, const struct gc_link *lin
 		l->layout.modid = (struct field){ 64, 1, at + 48 };
 		return GC_OK;
 	}
-	return gc_fail(err, GC_E_NOT_FOUND, "the link_map of %s does not show its thread-local storage", link->name);
+	return gc_fail(err, GC_E_NOT_FOUND, "the link_map of %s does not show its thread-local storage",
+		       link->name);
 }
 
-static enum gc_code find_modid(struct lookup *l, const struct gc_link *link, uint64_t *out, struct gc_error *err)
+static enum gc_code find_modid(struct lookup *l, const struct gc_link *link, uint64_t *out,
+			       struct gc_error *err)
 {
 	enum gc_code code = GC_OK;
 	uint64_t modid;
@@ -270,7 +274,7 @@ static bool find_slotinfo(const struct lookup *l, struct slotinfo *out)
 	return false;
 }
 
-/** The generation in which module @modid was loaded (td_thr_tlsbase.c, dtv_slotinfo). @return false if not known */
+/** The generation that loaded module @modid (dtv_slotinfo, td_thr_tlsbase.c). @return false if not known */
 static bool module_generation(const struct lookup *l, uint64_t modid, uint64_t *out)
 {
 	const struct gc_space *space = &l->p->space;
@@ -300,8 +304,8 @@ static bool is_stale(const struct lookup *l, uint64_t dtv, uint64_t modid)
 {
 	uint64_t module, thread;
 
-	return module_generation(l, modid, &module) && gc_space_u64(&l->p->space, dtv, &thread, NULL) == GC_OK &&
-	       thread < module;
+	return module_generation(l, modid, &module) &&
+	       gc_space_u64(&l->p->space, dtv, &thread, NULL) == GC_OK && thread < module;
 }
 
 /** The block's address in the DTV. @return GC_E_NOT_FOUND if the thread has none for this module yet */
@@ -317,7 +321,8 @@ static enum gc_code read_dtv(const struct lookup *l, uint64_t modid, uint64_t *b
 	if (code != GC_OK)
 		return code;
 	if (modid <= slots && !is_stale(l, dtv, modid)) {
-		code = gc_space_u64(space, dtv + modid * layout->slot_size + layout->pointer_offset, &value, err);
+		code = gc_space_u64(space, dtv + modid * layout->slot_size + layout->pointer_offset, &value,
+				    err);
 		if (code != GC_OK)
 			return code;
 		/* TLS_DTV_UNALLOCATED is all ones; td_thr_tlsbase.c looks at bit 0 only */
@@ -326,7 +331,8 @@ static enum gc_code read_dtv(const struct lookup *l, uint64_t modid, uint64_t *b
 			return GC_OK;
 		}
 	}
-	return gc_fail(err, GC_E_NOT_FOUND, "this thread has not allocated the module's thread-local storage yet");
+	return gc_fail(err, GC_E_NOT_FOUND,
+		       "this thread has not allocated the module's thread-local storage yet");
 }
 
 /** The block of a library that the dynamic linker placed at a fixed distance from the thread pointer. */

@@ -196,7 +196,9 @@ static void put_memory(struct gc_buf *out, const json_t *memory)
 
 	gc_buf_printf(&line, "%" PRIu64 " ranges, ", gc_json_uint(memory, "ranges"));
 	gc_text_size(&line, gc_json_uint(memory, "size"));
-	add_amount(&line, ": ", gc_json_uint(memory, "dumped"), " dumped");
+	gc_buf_str(&line, ": ");
+	gc_text_size(&line, gc_json_uint(memory, "dumped"));
+	gc_buf_str(&line, " dumped");
 	add_amount(&line, ", ", gc_json_uint(memory, "recovered"), " recovered from files");
 	add_amount(&line, ", ", missing, " missing");
 	if (missing && missing == inaccessible)

@@ -8,7 +8,8 @@
 
 #define MAX_SWITCHES 64     /* changes of stack in one walk */
 #define MAX_DELTA    ((int32_t)1 << 30)
-#define POINTERS_SIZE 8
+#define POINTER_SIZE 8
+#define MAX_CALL_AREA 4096 /* what asmcgocall takes of the stack that it stays on */
 
 static const struct gc_go_m *m_of(const struct gc_go *go, const struct gc_go_state *s)
 {
@@ -95,7 +96,7 @@ static enum gc_go_step unwind_frame(struct gc_go *go, const struct go_pc *what, 
 	caller.sp = s->sp + (uint32_t)what->delta + abi->call_push;
 	if (abi->link_register && what->delta == 0 && s->has_lr)
 		caller.pc = s->lr;
-	else if (!go_word(go, abi->link_register ? s->sp : caller.sp - POINTERS_SIZE, &caller.pc))
+	else if (!go_word(go, abi->link_register ? s->sp : caller.sp - POINTER_SIZE, &caller.pc))
 		return damaged(err, "the return address is not in the core: stack address", s->sp);
 	fp_slot = abi->fp_below_sp ? s->sp - 8 : caller.sp - 16;
 	if (what->delta >= 8 && !go_word(go, fp_slot, &caller.fp))
@@ -111,21 +112,29 @@ static enum gc_go_step unwind_frame(struct gc_go *go, const struct go_pc *what, 
 	return caller.pc ? GC_GO_CALLER : GC_GO_END;
 }
 
-/** A handler faked the call: its return address was interrupted (preparePanic, pushCall of runtime/signal_*.go). */
+static bool is_executable(const struct gc_go *go, uint64_t pc)
+{
+	const struct gc_range *r = gc_space_find(&go->p->space, pc);
+
+	return r && r->flags & PF_X;
+}
+
+/**
+ * A handler faked the call: its return address was interrupted (preparePanic,
+ * pushCall of runtime/signal_*.go). Where calls link, lr was saved above.
+ */
 static void uninject(struct gc_go *go, struct gc_go_state *s)
 {
-	const struct go_pc *what;
-	uint64_t lr;
+	const struct go_pc *what = go_pc_lookup(go, s->pc, true);
 
 	s->exact = true;
-	if (!go->abi->injected_push || !go_word(go, s->sp, &lr))
+	if (!go->abi->injected_push || !go_word(go, s->sp, &s->lr))
 		return;
 	s->sp += go->abi->injected_push;
-	what = go_pc_lookup(go, s->pc, true);
-	if (!what) {
-		s->pc = lr;
-	} else if (what->delta == 0) {
-		s->lr = lr;
+	if (!what && !is_executable(go, s->pc)) {
+		s->pc = s->lr;
+		s->has_lr = false;
+	} else {
 		s->has_lr = true;
 	}
 }
@@ -144,43 +153,44 @@ static enum gc_go_step leave_systemstack(struct gc_go *go, const struct go_pc *w
 	return unwind_frame(go, what, s, err);
 }
 
-/** Whichever of the two places of asmcgocall's frame holds its g. */
-static bool asmcgocall_slots(struct gc_go *go, const struct gc_go_state *s, uint64_t *hi, uint64_t *depth)
+/**
+ * The stack pointer that asmcgocall had on the stack which it left. It keeps it
+ * as a depth, for stacks move; or as it is, with no g, if it stayed on g0.
+ */
+static bool asmcgocall_sp(struct gc_go *go, const struct gc_go_state *s, unsigned row, uint64_t *out)
 {
-	/* offsets of g and of the depth from the sp of C: amd64 until and from Go 1.22, arm64 */
-	static const uint8_t slots[][2] = { { 8, 0 }, { 48, 40 }, { 0, 8 } };
 	const struct gc_go_m *m = m_of(go, s);
+	uint64_t g, depth, lo, hi;
 
-	for (size_t i = 0; i < GC_COUNT(slots); i++) {
-		uint64_t g, lo;
-
-		if (!go_word(go, s->sp + slots[i][0], &g) || !go_word(go, s->sp + slots[i][1], depth) || !g ||
-		    (m && g != m->curg && g != m->g0 && g != m->gsignal) ||
-		    !go_word(go, g + G_STACK_LO, &lo) || !go_word(go, g + G_STACK_HI, hi))
-			continue;
-		if (lo < *hi && *depth <= *hi - lo)
-			return true;
+	if (!go_word(go, s->sp + go->abi->asmcgocall[row].g, &g) ||
+	    !go_word(go, s->sp + go->abi->asmcgocall[row].depth, &depth))
+		return false;
+	if (!g) {
+		*out = depth;
+		return depth > s->sp && depth - s->sp <= MAX_CALL_AREA;
 	}
-	return false;
+	if ((m && g != m->curg && g != m->g0 && g != m->gsignal) || !go_word(go, g + G_STACK_LO, &lo) ||
+	    !go_word(go, g + G_STACK_HI, &hi) || lo >= hi || depth > hi - lo)
+		return false;
+	*out = hi - depth;
+	return true;
 }
 
-/** asmcgocall: it keeps how deep the stack was that it came from. */
-static enum gc_go_step leave_asmcgocall(struct gc_go *go, struct gc_go_state *s, struct gc_error *err)
+static enum gc_go_step leave_asmcgocall(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
+					struct gc_error *err)
 {
-	uint64_t hi, depth, sp, pc;
+	uint64_t sp;
 
-	if (!asmcgocall_slots(go, s, &hi, &depth))
-		return damaged(err, "asmcgocall's frame holds no goroutine: stack address", s->sp);
-	sp = hi - depth;
-	if (!go_word(go, sp, &pc))
-		return damaged(err, "the return address is not in the core: stack address", sp);
-	if (++s->switches > MAX_SWITCHES)
-		return damaged(err, "too many changes of stack: stack address", s->sp);
-	s->pc = pc;
-	s->sp = sp + go->abi->asmcgocall_frame;
-	s->has_fp = s->has_lr = s->exact = false;
-	s->how = GC_HOW_PCLNTAB;
-	return pc ? GC_GO_CALLER : GC_GO_END;
+	for (unsigned row = 0; row < GC_COUNT(go->abi->asmcgocall); row++) {
+		if ((row && !go->abi->asmcgocall[row].depth) || !asmcgocall_sp(go, s, row, &sp))
+			continue;
+		if (++s->switches > MAX_SWITCHES)
+			return damaged(err, "too many changes of stack: stack address", s->sp);
+		s->sp = sp;
+		s->has_lr = s->has_fp = false;
+		return unwind_frame(go, what, s, err);
+	}
+	return damaged(err, "asmcgocall's frame does not say whose stack it left: stack address", s->sp);
 }
 
 /**
@@ -205,24 +215,19 @@ static bool cross_to_c(struct gc_go *go, const struct go_pc *what, struct gc_go_
 	return true;
 }
 
-/** crosscall2 saves the registers of the C code that calls it, and on some architectures its return address too. */
+/** crosscall2 of some architectures saves what its caller in C needs in places of its own. */
 static enum gc_go_step leave_crosscall(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
 				       struct gc_error *err)
 {
-	uint64_t sp = s->sp, ret;
-	enum gc_go_step step;
+	const struct gc_go_abi *abi = go->abi;
+	uint64_t sp = s->sp;
+	enum gc_go_step step = unwind_frame(go, what, s, err);
 
-	if (what->delta <= 0)
-		return unwind_frame(go, what, s, err);
-	step = unwind_frame(go, what, s, err);
-	if (step == GC_GO_DAMAGED)
+	if (step == GC_GO_DAMAGED || what->delta == 0 || !abi->crosscall_ret)
 		return step;
-	if (go->abi->crosscall_ret) {
-		if (!go_word(go, sp + go->abi->crosscall_ret, &ret))
-			return damaged(err, "the return address is not in the core: stack address", sp);
-		s->pc = ret;
-	}
-	s->has_fp = go_word(go, sp + go->abi->crosscall_fp, &s->fp);
+	if (!go_word(go, sp + abi->crosscall_ret, &s->pc))
+		return damaged(err, "the return address is not in the core: stack address", sp);
+	s->has_fp = go_word(go, sp + abi->crosscall_fp, &s->fp);
 	return s->pc ? GC_GO_CALLER : GC_GO_END;
 }
 
@@ -271,7 +276,7 @@ static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, s
 		break;
 	case GO_KIND_ASMCGOCALL:
 		if (!exact)
-			return leave_asmcgocall(go, s, err);
+			return leave_asmcgocall(go, what, s, err);
 		break;
 	case GO_KIND_CGOCALLBACK:
 		if (s->cross_to_c && cross_to_c(go, what, s))
@@ -414,22 +419,21 @@ bool gc_go_from_goroutine(const struct gc_go *go, const struct gc_goroutine *g, 
 /** A jump to nowhere (a call of a nil function): what was pushed or linked is the caller. */
 static bool leave_nowhere(struct gc_go *go, struct gc_go_state *s)
 {
-	const struct gc_range *r = gc_space_find(&go->p->space, s->pc);
+	struct gc_go_state caller = *s;
 
-	if (!s->exact || (r && r->flags & PF_X))
+	if (!s->exact || is_executable(go, s->pc))
 		return false;
-	if (go->abi->link_register) {
-		if (!s->has_lr)
-			return false;
-		s->pc = s->lr;
-	} else {
-		if (!go_word(go, s->sp, &s->pc))
-			return false;
-		s->sp += go->abi->call_push;
-	}
-	s->exact = s->has_lr = false;
-	s->how = GC_HOW_PCLNTAB;
-	return gc_go_is_text(go, s->pc);
+	caller.sp += go->abi->call_push;
+	if (go->abi->link_register)
+		caller.pc = s->has_lr ? s->lr : 0;
+	else if (!go_word(go, s->sp, &caller.pc))
+		return false;
+	caller.exact = caller.has_lr = false;
+	caller.how = GC_HOW_PCLNTAB;
+	if (!gc_go_is_text(go, caller.pc))
+		return false;
+	*s = caller;
+	return true;
 }
 
 enum gc_code gc_go_unwind(struct gc_go *go, const struct gc_go_state *state, struct gc_frames *out,

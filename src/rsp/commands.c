@@ -55,9 +55,8 @@ static const struct gc_packet packets[] = {
 	{ "vFile:pwrite",           gc_vfile_pwrite,    0,             NULL },
 	{ "vFile:unlink",           gc_vfile_unlink,    0,             NULL },
 
-	/* Breakpoints are accepted, so that only the next resume says that nothing can run. */
-	{ "Z",                      gc_reply_ok,        0,             NULL },
-	{ "z",                      gc_reply_ok,        0,             NULL },
+	{ "Z",                      gc_breakpoint,      0,             NULL },
+	{ "z",                      gc_breakpoint,      0,             NULL },
 	{ "vCont?",                 gc_resume_actions,  0,             "vContSupported+" },
 	{ "vCont",                  gc_run,             GC_SAYS_WHY,   NULL },
 	{ "c",                      gc_run,             GC_SAYS_WHY,   NULL },

@@ -46,7 +46,7 @@ gc_handler gc_xfer_features, gc_xfer_threads, gc_xfer_libraries, gc_xfer_auxv, g
 gc_handler gc_vfile_setfs, gc_vfile_open, gc_vfile_close, gc_vfile_pread, gc_vfile_fstat, gc_vfile_stat,
 	   gc_vfile_readlink, gc_vfile_pwrite, gc_vfile_unlink;
 /* run.c */
-gc_handler gc_run, gc_resume_actions, gc_kill, gc_kill_process, gc_detach;
+gc_handler gc_run, gc_resume_actions, gc_breakpoint, gc_kill, gc_kill_process, gc_detach;
 /* monitor.c */
 gc_handler gc_monitor_command;
 

@@ -24,6 +24,20 @@ enum gc_code gc_resume_actions(struct gc_rsp *rsp, struct gc_args *args, struct 
 	return GC_OK;
 }
 
+/**
+ * Z and z, types 0 to 4: accepted, so that only the next resume says that
+ * nothing can run. Refused, gdb and lldb would try to write breakpoints.
+ */
+enum gc_code gc_breakpoint(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			   struct gc_error *err)
+{
+	(void)rsp;
+	(void)err;
+	if (!gc_args_end(args) && *args->pos >= '0' && *args->pos <= '4')
+		gc_buf_str(reply->out, "OK");
+	return GC_OK;
+}
+
 /** k has no reply for gdb; lldb waits for one. */
 enum gc_code gc_kill(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply, struct gc_error *err)
 {

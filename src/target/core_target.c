@@ -78,7 +78,7 @@ static int signal_of(struct gc_target *t, gc_tid tid)
 	return core->threads[0].cursig ? core->threads[0].cursig : core->signal;
 }
 
-/** A core has one name, that of the process's main thread; what other threads called themselves is not in it. */
+/** A core has one name, the main thread's; what other threads called themselves is not in it. */
 static enum gc_code describe(struct gc_target *t, gc_tid tid, struct gc_thread_text *out, struct gc_error *err)
 {
 	const struct gc_core *core = &t->process->core;

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Column of the name in maps: the kernel pads to 25 + 6 * sizeof(void *) - 1 and adds a space (fs/proc/task_mmu.c,
- * show_vma_header_prefix). */
+/*
+ * Column of the name in maps: the kernel pads to 25 + 6 * sizeof(void *) - 1
+ * and adds a space (show_vma_header_prefix, fs/proc/task_mmu.c).
+ */
 #define NAME_COLUMN 73
 
 /* More command line than execve(2) takes is damage (MAX_ARG_STRINGS would allow it, RLIMIT_STACK does not). */
@@ -45,7 +47,8 @@ static bool has_thread(struct gc_target *t, gc_tid tid)
 }
 
 /** @return GC_E_NOT_FOUND if @path is not of this process */
-static enum gc_code parse_path(struct gc_target *t, const char *path, struct proc_path *out, struct gc_error *err)
+static enum gc_code parse_path(struct gc_target *t, const char *path, struct proc_path *out,
+			       struct gc_error *err)
 {
 	const char *at = path;
 	gc_tid pid, tid;
@@ -189,7 +192,8 @@ static void add_status(const struct gc_core *core, gc_tid tid, struct gc_buf *ou
 	}
 	gc_buf_printf(out, "Tgid:\t%" PRId64 "\nPid:\t%" PRId64 "\n", core->pid, tid);
 	if (core->has_prpsinfo)
-		gc_buf_printf(out, "PPid:\t%" PRId64 "\nUid:\t%u\nGid:\t%u\n", info->ppid, info->uid, info->gid);
+		gc_buf_printf(out, "PPid:\t%" PRId64 "\nUid:\t%u\nGid:\t%u\n", info->ppid, info->uid,
+			      info->gid);
 	gc_buf_printf(out, "Threads:\t%zu\n", core->nthreads);
 	if (thread->prstatus)
 		gc_buf_printf(out, "SigPnd:\t%016" PRIx64 "\nSigBlk:\t%016" PRIx64 "\n", thread->sigpend,
@@ -204,7 +208,8 @@ static void add_stat(const struct gc_core *core, gc_tid tid, struct gc_buf *out)
 
 	gc_buf_printf(out, "%" PRId64 " (", tid);
 	add_name(out, tid == core->pid ? comm_of(core) : "");
-	gc_buf_printf(out, ") %c %" PRId64 " %" PRId64 " %" PRId64, state_of(core), info->ppid, info->pgrp, info->sid);
+	gc_buf_printf(out, ") %c %" PRId64 " %" PRId64 " %" PRId64, state_of(core), info->ppid, info->pgrp,
+		      info->sid);
 	gc_buf_str(out, " 0 -1 0 0 0 0 0 0 0 0 0 0"); /* 7 tty_nr, 8 tpgid ... 17 cstime, 18 priority */
 	gc_buf_printf(out, " %d %zu", info->nice, core->nthreads);
 	gc_buf_str(out, " 0 0 0 0 0 0 0 0 0 0");         /* 21 itrealvalue ... 30 kstkeip */
@@ -309,7 +314,7 @@ fail:
 
 static void add_cmdline(const struct gc_process *p, struct gc_buf *out)
 {
-	/* All of it with its NULs if it is found; else the note's text, as a program that gave itself a title has it. */
+	/* whole and with its NULs if it is found, else the note's text, as of a program that gave itself a title */
 	if (!add_argv(p, out) && p->core.has_prpsinfo)
 		gc_buf_str(out, p->core.prpsinfo.args);
 }

@@ -145,7 +145,7 @@ class RunControl(unittest.TestCase):
             if gocore.knows_arch(gdb, 'aarch64'):
                 with gocore.Stub(case.core, case.bin, listen=':0') as stub:
                     self.assertRegex(stub.address, r'^127\.0\.0\.1:\d+$')
-                    _, (pc,) = gocore.ask_gdb(gdb, ['target remote :' + stub.address.split(':')[1]], ['output/x $pc'])
+                    _, (pc,) = gocore.ask_gdb(gdb, ['target remote ' + stub.address], ['output/x $pc'])
                     self.assertEqual(int(pc, 16), case.expect.dmesg_registers()['pc'])
 
     def test_socket_is_private(self):

@@ -217,8 +217,10 @@ static void make(const struct elf_builder *b)
 	put_phdr(n++, PT_GNU_RELRO, PF_R, RELRO_FILE, b->base + ELF_RELRO, 0x1000, 0x1000, 1);
 	put_phdr(n++, PT_NOTE, PF_R, NOTES, b->base + NOTES, notes, notes, 4);
 	if (b->interp) {
-		put_phdr(n++, PT_INTERP, PF_R, INTERP, b->base + INTERP, strlen(b->interp) + 1, strlen(b->interp) + 1, 1);
-		memcpy(file + INTERP, b->interp, strlen(b->interp) + 1);
+		size_t len = strlen(b->interp) + 1;
+
+		put_phdr(n++, PT_INTERP, PF_R, INTERP, b->base + INTERP, len, len, 1);
+		memcpy(file + INTERP, b->interp, len);
 	}
 	put_header(b, n);
 	fill(0x1000, b->seed);

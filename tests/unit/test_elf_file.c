@@ -11,7 +11,9 @@
 #include "core_builder.h"
 #include "elf_builder.h"
 
-static const uint8_t id_bytes[20] = { 0xde, 0xad, 0xbe, 0xef, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 0xff };
+static const uint8_t id_bytes[20] = {
+	0xde, 0xad, 0xbe, 0xef, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 0xff,
+};
 static const char go_id[] = "aaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbb/cccccccccccccccccccc/dddddddddddddddddddd";
 
 static struct elf_builder b;

@@ -22,7 +22,9 @@
 #define VDSO 0x7ffff7fb0000ULL
 #define STACK 0x7ffffffde000ULL
 
-static const uint8_t prog_id[20] = { 0x11, 0x22, 0x33 }, lib_id[20] = { 0x44, 0x55, 0x66 }, other_id[20] = { 0x77 };
+static const uint8_t prog_id[20] = { 0x11, 0x22, 0x33 };
+static const uint8_t lib_id[20] = { 0x44, 0x55, 0x66 };
+static const uint8_t other_id[20] = { 0x77 };
 static const char go_id[] = "one/two/three/four";
 
 static struct elf_builder prog, lib;
@@ -42,7 +44,8 @@ static void setup(void)
 	snprintf(dir, sizeof(dir), "/tmp/test_images.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	prog = (struct elf_builder){
-		.machine = EM_X86_64, .type = ET_DYN, .build_id = prog_id, .build_id_len = 20, .interp = "/lib64/ld.so",
+		.machine = EM_X86_64, .type = ET_DYN, .build_id = prog_id, .build_id_len = 20,
+		.interp = "/lib64/ld.so",
 	};
 	lib = (struct elf_builder){
 		.machine = EM_X86_64, .type = ET_DYN, .build_id = lib_id, .build_id_len = 20, .seed = 9,
@@ -414,7 +417,7 @@ START_TEST(layout_decides_without_build_id)
 	options.program = write_changed(24, ELF_ENTRY + 16); /* e_entry */
 	ck_assert_int_eq(try_images(), GC_E_MISMATCH);
 	ck_assert_ptr_nonnull(strstr(err.text, "starts at another address"));
-	options.program = write_changed(64 + 56 + 32, 0x800); /* p_filesz of the text: less than a page, as mapped */
+	options.program = write_changed(64 + 56 + 32, 0x800); /* p_filesz of the text: still one page */
 	open_images();
 	options.program = write_changed(64 + 40, 0x1000); /* p_memsz, which is not mapped: no matter */
 	open_images();
@@ -591,7 +594,9 @@ END_TEST
 
 START_TEST(vdso_is_in_the_core)
 {
-	struct elf_builder vdso = { .machine = EM_X86_64, .type = ET_DYN, .build_id = other_id, .build_id_len = 20 };
+	struct elf_builder vdso = {
+		.machine = EM_X86_64, .type = ET_DYN, .build_id = other_id, .build_id_len = 20,
+	};
 
 	program_core(DUMP_USUAL);
 	map_image(&vdso, VDSO, DUMP_USUAL | DUMP_TEXT);
@@ -855,8 +860,10 @@ static void many(bool one_path)
 
 	ck_assert(list && paths);
 	for (unsigned i = 0; i < N; i++) {
+		uint64_t start = 0x10000000 + i * 2 * PAGE;
+
 		snprintf(paths[i], sizeof(paths[i]), "/t/none/%u", one_path ? 0 : i);
-		list[i] = (struct builder_file){ 0x10000000 + i * 2 * PAGE, 0x10000000 + i * 2 * PAGE + PAGE, N - i, paths[i] };
+		list[i] = (struct builder_file){ start, start + PAGE, N - i, paths[i] };
 	}
 	builder_files(&b, PAGE, list, N);
 	open_images();
