@@ -54,7 +54,8 @@ enum go_kind {
 	GO_KIND_ASMCGOCALL,
 	GO_KIND_CGOCALLBACK,
 	GO_KIND_CROSSCALL,
-	GO_KIND_INJECTED,   /* sigpanic, asyncPreempt, debugCall: a signal handler faked the call */
+	GO_KIND_SIGPANIC,   /* a signal handler faked the call of these two */
+	GO_KIND_PREEMPT,
 	GO_KIND_VDSO,       /* calls the vDSO on g0's stack */
 	GO_KIND_THROW,
 };
@@ -119,6 +120,10 @@ struct gc_go {
 
 /** A word of the process's memory, quick for neighbours of the last one. */
 bool go_word(struct gc_go *go, uint64_t addr, uint64_t *out);
+
+/** Where an OS thread of the core is. */
+enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, struct gc_go_state *out,
+			     struct gc_error *err);
 
 /** Find m0, allm and allgs. What is not found is 0. */
 void go_find_runtime(struct gc_go *go);

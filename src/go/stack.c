@@ -78,7 +78,7 @@ static bool curg_sched(struct gc_go *go, const struct gc_go_state *s, struct gc_
 	out->has_lr = g->sched_lr != 0;
 	out->fp = g->sched_fp;
 	out->has_fp = g->sched_fp != 0;
-	out->exact = false;
+	out->exact = out->as_call = false;
 	out->how = GC_HOW_PCLNTAB;
 	return ++out->switches <= MAX_SWITCHES;
 }
@@ -104,7 +104,7 @@ static enum gc_go_step unwind_frame(struct gc_go *go, const struct go_pc *what, 
 	else if (what->delta >= 8)
 		caller.has_fp = true;
 	caller.has_lr = false;
-	caller.exact = false;
+	caller.exact = caller.as_call = false;
 	caller.how = GC_HOW_PCLNTAB;
 	if (caller.sp < s->sp || (caller.sp == s->sp && caller.pc == s->pc))
 		return damaged(err, "the stack does not go on at", s->sp);
@@ -123,11 +123,13 @@ static bool is_executable(const struct gc_go *go, uint64_t pc)
  * A handler faked the call: its return address was interrupted (preparePanic,
  * pushCall of runtime/signal_*.go). Where calls link, lr was saved above.
  */
-static void uninject(struct gc_go *go, struct gc_go_state *s)
+static void uninject(struct gc_go *go, enum go_kind kind, struct gc_go_state *s)
 {
 	const struct go_pc *what = go_pc_lookup(go, s->pc, true);
 
 	s->exact = true;
+	/* gentraceback, until Go 1.20, took only the code below sigpanic for interrupted */
+	s->as_call = kind == GO_KIND_PREEMPT && go->minor && go->minor < 21;
 	if (!go->abi->injected_push || !go_word(go, s->sp, &s->lr))
 		return;
 	s->sp += go->abi->injected_push;
@@ -284,10 +286,11 @@ static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, s
 		return unwind_frame(go, what, s, err);
 	case GO_KIND_CROSSCALL:
 		return leave_crosscall(go, what, s, err);
-	case GO_KIND_INJECTED:
+	case GO_KIND_SIGPANIC:
+	case GO_KIND_PREEMPT:
 		step = unwind_frame(go, what, s, err);
 		if (step == GC_GO_CALLER)
-			uninject(go, s);
+			uninject(go, (enum go_kind)what->kind, s);
 		return step;
 	case GO_KIND_VDSO:
 		if (!exact)
@@ -304,12 +307,52 @@ static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, s
 	return unwind_frame(go, what, s, err);
 }
 
+/** Is @pc Go code of which no table says anything? */
+static bool is_nameless(const struct gc_go *go, uint64_t pc)
+{
+	for (size_t i = 0; i < go->modules.count; i++) {
+		const struct gc_go_moduledata *m = &go->modules.list[i];
+
+		if (pc >= m->minpc && pc < m->maxpc)
+			return !m->has_table;
+	}
+	return false;
+}
+
+/**
+ * Without tables only the chain of frame pointers is left: each points at the
+ * saved one, which the return address follows (on arm64 too, where both lie at
+ * the bottom of the frame). It misses functions without a frame.
+ */
+static enum gc_go_step step_by_fp(struct gc_go *go, struct gc_go_state *s, struct gc_frames *out, struct gc_error *err)
+{
+	struct gc_frame frame = {
+		.pc = s->pc, .sp = s->sp, .exact = s->exact, .how = s->how, .image = image_of(go, s->pc),
+	};
+	uint64_t fp = s->fp, next;
+
+	if (gc_frames_add(out, &frame, err) != GC_OK)
+		return GC_GO_DAMAGED;
+	if (!s->has_fp || !fp)
+		return GC_GO_END;
+	if (!go_word(go, fp, &next) || !go_word(go, fp + 8, &s->pc) || (next && next <= fp))
+		return damaged(err, "the chain of frame pointers ends at", fp);
+	s->fp = next;
+	s->sp = !go->abi->fp_below_sp ? fp + 16 : next ? next + 8 : 0;
+	s->has_lr = s->exact = false;
+	s->how = GC_HOW_FRAME_POINTER;
+	return s->pc ? GC_GO_CALLER : GC_GO_END;
+}
+
 enum gc_go_step gc_go_step(struct gc_go *go, struct gc_go_state *state, struct gc_frames *out, struct gc_error *err)
 {
-	const struct go_pc *found = go_pc_lookup(go, state->pc, state->exact);
+	bool exact = state->exact && !state->as_call;
+	const struct go_pc *found = go_pc_lookup(go, state->pc, exact);
 	struct gc_frame model;
 	struct go_pc what;
 
+	if (!found && is_nameless(go, state->pc))
+		return step_by_fp(go, state, out, err);
 	if (!found) {
 		if (gc_go_is_text(go, state->pc))
 			return damaged(err, "in no function of the pclntab: pc", state->pc);
@@ -317,7 +360,7 @@ enum gc_go_step gc_go_step(struct gc_go *go, struct gc_go_state *state, struct g
 	}
 	what = *found; /* look-ups may move it */
 	model = (struct gc_frame){
-		.pc = state->pc, .sp = state->sp, .exact = state->exact, .how = state->how,
+		.pc = state->pc, .sp = state->sp, .exact = exact, .how = state->how,
 		.image = image_of(go, state->pc),
 	};
 	if (what.delta >= 0)
@@ -367,6 +410,7 @@ enum gc_code gc_go_from_ucontext(const struct gc_go *go, struct gc_go_state *sta
 	s.has_fp = ucontext_reg(go, s.ucontext, arch->fp, &s.fp);
 	s.has_lr = ucontext_reg(go, s.ucontext, arch->ret, &s.lr);
 	s.exact = true;
+	s.as_call = false;
 	s.how = GC_HOW_SIGNAL_FRAME;
 	*state = s;
 	return GC_OK;
@@ -452,8 +496,10 @@ enum gc_code gc_go_unwind(struct gc_go *go, const struct gc_go_state *state, str
 		else if (e.how == GC_GO_C && leave_nowhere(go, &e.state))
 			e.how = GC_GO_CALLER;
 	} while (e.how == GC_GO_CALLER && ++steps < GC_MAX_FRAMES);
-	if (e.how == GC_GO_CALLER)
-		e.how = damaged(&e.why, "too many frames: stack address", e.state.sp);
+	if (e.how == GC_GO_CALLER) {
+		e.how = GC_GO_DAMAGED;
+		gc_fail(&e.why, GC_E_LIMIT, "more than %d frames", GC_MAX_FRAMES);
+	}
 	if (end)
 		*end = e;
 	return GC_OK;
@@ -469,17 +515,12 @@ static const struct gc_thread *thread_of(const struct gc_go *go, gc_tid tid)
 	return NULL;
 }
 
-static enum gc_code running_state(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out,
-				  struct gc_error *err)
+enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, struct gc_go_state *out,
+			     struct gc_error *err)
 {
-	const struct gc_thread *thread = thread_of(go, gc_go_tid(go, g));
 	struct gc_regs regs;
-	enum gc_code code;
+	enum gc_code code = gc_regs_init(&regs, &go->p->regmap, err);
 
-	if (!thread)
-		return gc_fail(err, GC_E_NOT_FOUND, "goroutine %" PRIu64 " runs on a thread that is not in the core",
-			       g->goid);
-	code = gc_regs_init(&regs, &go->p->regmap, err);
 	if (code != GC_OK)
 		return code;
 	code = gc_core_regs(&go->p->core, thread, &go->p->regmap, &regs, NULL, err);
@@ -487,6 +528,17 @@ static enum gc_code running_state(struct gc_go *go, const struct gc_goroutine *g
 		code = gc_fail(err, GC_E_NOT_FOUND, "thread %" PRId64 " has no registers", thread->tid);
 	gc_regs_deinit(&regs);
 	return code;
+}
+
+static enum gc_code running_state(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out,
+				  struct gc_error *err)
+{
+	const struct gc_thread *thread = thread_of(go, gc_go_tid(go, g));
+
+	if (!thread)
+		return gc_fail(err, GC_E_NOT_FOUND, "goroutine %" PRIu64 " runs on a thread that is not in the core",
+			       g->goid);
+	return go_thread_state(go, thread, out, err);
 }
 
 enum gc_code gc_go_goroutine_stack(struct gc_go *go, const struct gc_goroutine *g, struct gc_frames *out,

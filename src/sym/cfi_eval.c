@@ -190,7 +190,7 @@ static enum gc_code divide(struct eval *e, int64_t a, int64_t b, uint64_t *out)
 static enum gc_code binary(struct eval *e, uint8_t op)
 {
 	enum gc_code code = need(e, 2);
-	uint64_t a, b, result;
+	uint64_t a, b, result = 0;
 	int64_t sa, sb;
 
 	if (code != GC_OK)

@@ -1,322 +1,297 @@
-#include "gocore/debug_file.h"
+#include "sym/debug_file.h"
 
 #include <limits.h>
-#include <stdarg.h>
+#include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
+#include <sys/mman.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "gocore/bytes.h"
 #include "gocore/log.h"
 
-#include "core/finder.h"
-
 #define DEFAULT_DEBUG_DIR "/usr/lib/debug"
 
-/** One search. */
-struct hunt {
-	const struct gc_find_options *options;
-	const struct gc_build_id *build_id; /* of the file that is looked for; len 0: unknown */
-	uint16_t machine;
-	bool has_crc;
-	uint32_t crc;                       /* of the whole file, .gnu_debuglink */
-	struct gc_elf_file *out;
-	char refused[PATH_MAX];             /* a file of another build; "": none */
+/* The largest mini debug info seen is 20 MiB, of a browser. */
+#define MAX_MINI ((size_t)256 << 20)
+#define MINI_MEMORY ((uint64_t)128 << 20)
+
+static enum gc_code copy_list(char ***out, size_t *count, const char *const *list, size_t n, struct gc_error *err)
+{
+	*count = 0;
+	*out = calloc(n ? n : 1, sizeof(**out));
+	if (!*out)
+		return gc_fail_memory(err);
+	for (; *count < n; ++*count) {
+		(*out)[*count] = strdup(list[*count]);
+		if (!(*out)[*count])
+			return gc_fail_memory(err);
+	}
+	return GC_OK;
+}
+
+enum gc_code debug_places_init(struct debug_places *places, const struct gc_find_options *options,
+			       struct gc_error *err)
+{
+	static const char *const defaults[] = { DEFAULT_DEBUG_DIR };
+	const bool given = options && options->ndebug_dirs > 0;
+	enum gc_code code;
+
+	*places = (struct debug_places){ .sysroots = NULL };
+	code = copy_list(&places->dirs, &places->ndirs, given ? options->debug_dirs : defaults,
+			 given ? options->ndebug_dirs : GC_COUNT(defaults), err);
+	if (code == GC_OK)
+		code = copy_list(&places->sysroots, &places->nsysroots, options ? options->sysroots : NULL,
+				 options ? options->nsysroots : 0, err);
+	if (code != GC_OK)
+		debug_places_deinit(places);
+	return code;
+}
+
+static void free_list(char **list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
+}
+
+void debug_places_deinit(struct debug_places *places)
+{
+	free_list(places->sysroots, places->nsysroots);
+	free_list(places->dirs, places->ndirs);
+	*places = (struct debug_places){ .sysroots = NULL };
+}
+
+void debug_file_free(struct gc_elf_file *file)
+{
+	if (!file)
+		return;
+	gc_elf_file_close(file);
+	free(file);
+}
+
+/** Take over @in. */
+static struct gc_elf_file *file_of_input(struct gc_input *in)
+{
+	struct gc_elf_file *file = malloc(sizeof(*file));
+
+	if (!file) {
+		gc_input_close(in);
+		return NULL;
+	}
+	if (gc_elf_file_take(file, in, NULL) != GC_OK) {
+		free(file);
+		return NULL;
+	}
+	return file;
+}
+
+struct gc_elf_file *debug_file_of_bytes(const char *name, const void *bytes, size_t len)
+{
+	struct gc_input in = { .fd = -1 };
+	void *copy = len ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+
+	if (copy == MAP_FAILED)
+		return NULL;
+	memcpy(copy, bytes, len);
+	in.bytes = copy;
+	in.size = len;
+	in.path = strdup(name);
+	return file_of_input(&in);
+}
+
+/* Mini debug info. */
+
+/** @return false when it is damaged or too large */
+static bool unpack(lzma_stream *stream, uint8_t **out, size_t *len)
+{
+	size_t cap = 0;
+	lzma_ret result = LZMA_OK;
+
+	while (result == LZMA_OK) {
+		uint8_t *more;
+
+		if (cap == MAX_MINI)
+			return false;
+		cap = cap ? 2 * cap : (size_t)1 << 20;
+		more = realloc(*out, cap);
+		if (!more)
+			return false;
+		*out = more;
+		stream->next_out = more + *len;
+		stream->avail_out = cap - *len;
+		while (result == LZMA_OK && stream->avail_out > 0)
+			result = lzma_code(stream, LZMA_FINISH);
+		*len = cap - stream->avail_out;
+	}
+	return result == LZMA_STREAM_END;
+}
+
+struct gc_elf_file *debug_file_mini(struct gc_elf_file *file)
+{
+	lzma_stream stream = LZMA_STREAM_INIT;
+	struct gc_elf_file *mini = NULL;
+	const uint8_t *packed;
+	uint8_t *bytes = NULL;
+	uint64_t packed_len, addr;
+	size_t len = 0;
+
+	if (!gc_elf_section(file, ".gnu_debugdata", &packed, &packed_len, &addr))
+		return NULL;
+	if (lzma_stream_decoder(&stream, MINI_MEMORY, 0) == LZMA_OK) {
+		stream.next_in = packed;
+		stream.avail_in = packed_len;
+		if (unpack(&stream, &bytes, &len))
+			mini = debug_file_of_bytes(".gnu_debugdata", bytes, len);
+		lzma_end(&stream);
+	}
+	free(bytes);
+	return mini;
+}
+
+/* Separate files. */
+
+struct search {
+	const struct debug_places *places;
+	const struct gc_image *image;
+	struct gc_elf_file *file;
+	struct gc_problems *problems;
+	const char *link;        /* of .gnu_debuglink, or NULL */
+	uint32_t crc;
+	struct gc_elf_file *found;
 };
 
-/* Is it the one? */
-
-static uint32_t crc_of(const struct gc_input *in)
+/** Is it of the same build? The CRC counts only where there are no build IDs. */
+static bool fits(const struct search *s, const struct gc_elf_file *debug, bool by_link)
 {
-	uint64_t done = 0;
-	uLong crc = crc32(0, NULL, 0);
+	const struct gc_build_id *want = &s->file->build_id;
 
-	while (done < in->size) {
-		const uint64_t left = in->size - done;
-		const uInt n = left < (1U << 30) ? (uInt)left : 1U << 30;
+	if (debug->phdrs.machine != s->file->phdrs.machine)
+		return false;
+	if (want->len > 0 && debug->build_id.len > 0)
+		return gc_build_id_equal(want, &debug->build_id);
+	return by_link && crc32_z(0, debug->input.bytes, debug->input.size) == s->crc;
+}
 
-		crc = crc32(crc, in->bytes + done, n);
-		done += n;
+/** @return true when this is the one */
+static bool try_path(struct search *s, const char *path, bool by_link)
+{
+	struct gc_elf_file *debug;
+	struct gc_input in;
+
+	if (access(path, R_OK) != 0 || gc_input_open(&in, path, NULL, NULL, NULL) != GC_OK)
+		return false;
+	if (in.dev == s->file->input.dev && in.ino == s->file->input.ino && in.ino != 0) {
+		gc_input_close(&in);
+		return false;
 	}
-	return (uint32_t)crc;
-}
-
-/** dwz's files have no program headers, and those of other debug files need not fit any more. */
-static struct gc_build_id build_id_of(struct gc_elf_file *file)
-{
-	struct gc_build_id id = file->build_id;
-	const uint8_t *notes;
-	uint64_t len, addr;
-
-	if (gc_elf_section(file, ".note.gnu.build-id", &notes, &len, &addr))
-		gc_build_id_of_notes(notes, len, 4, &id);
-	return id;
-}
-
-/** Equal build IDs tell it without reading the file; the checksum is for files that have none. */
-static bool is_wanted(const struct hunt *h, struct gc_elf_file *file)
-{
-	struct gc_build_id id = build_id_of(file);
-
-	if (h->machine && file->phdrs.machine != h->machine)
-		return false;
-	if (h->build_id->len && id.len)
-		return gc_build_id_equal(h->build_id, &id);
-	return h->has_crc && crc_of(&file->input) == h->crc;
-}
-
-static bool try_path(struct hunt *h, const char *path)
-{
-	struct gc_elf_file file;
-
-	if (gc_file_kind(path) != GC_FILE_ELF || gc_elf_file_open(&file, path, NULL) != GC_OK)
-		return false;
-	if (is_wanted(h, &file)) {
-		*h->out = file;
+	debug = file_of_input(&in);
+	if (debug && fits(s, debug, by_link)) {
+		if (debug->input.fd >= 0) /* it is mapped */
+			close(debug->input.fd);
+		debug->input.fd = -1;
+		s->found = debug;
 		return true;
 	}
-	gc_elf_file_close(&file);
-	snprintf(h->refused, sizeof(h->refused), "%s", path);
+	if (debug)
+		gc_problem(s->problems, path, "is the debug file of another build of %s", s->image->path);
+	debug_file_free(debug);
 	return false;
 }
 
-static bool GC_PRINTF(2, 3) try_format(struct hunt *h, const char *format, ...)
+static bool by_build_id(struct search *s, const char *root, const char *dir)
 {
-	char path[PATH_MAX];
-	va_list args;
-	int len;
+	char id[2 * GC_BUILD_ID_MAX + 1], path[PATH_MAX];
 
-	va_start(args, format);
-	len = vsnprintf(path, sizeof(path), format, args);
-	va_end(args);
-	return len > 0 && (size_t)len < sizeof(path) && try_path(h, path);
+	gc_build_id_hex(&s->file->build_id, id);
+	return (size_t)snprintf(path, sizeof(path), "%s%s/.build-id/%.2s/%s.debug", root, dir, id, id + 2) <
+		       sizeof(path) &&
+	       try_path(s, path, false);
 }
 
-/* The debug directories, and those of the target under --sysroot. */
-
-/** Visit them. @return true as soon as @visit does */
-static bool each_debug_dir(struct hunt *h, bool (*visit)(struct hunt *h, const char *dir, const char *data),
-			   const char *data)
+static bool by_build_ids(struct search *s)
 {
-	const struct gc_find_options *o = h->options;
-	char path[PATH_MAX];
+	const struct debug_places *p = s->places;
 
-	for (size_t i = 0; i < o->ndebug_dirs; i++)
-		if (visit(h, o->debug_dirs[i], data))
+	if (s->file->build_id.len < 2)
+		return false;
+	for (size_t i = 0; i < p->ndirs; i++)
+		if (by_build_id(s, "", p->dirs[i]))
 			return true;
-	if (o->ndebug_dirs == 0 && visit(h, DEFAULT_DEBUG_DIR, data))
-		return true;
-	for (size_t i = 0; i < o->nsysroots; i++)
-		if ((size_t)snprintf(path, sizeof(path), "%s" DEFAULT_DEBUG_DIR, o->sysroots[i]) < sizeof(path) &&
-		    visit(h, path, data))
+	for (size_t i = 0; i < p->nsysroots; i++)
+		if (by_build_id(s, p->sysroots[i], DEFAULT_DEBUG_DIR))
 			return true;
 	return false;
 }
 
-static bool in_build_id_tree(struct hunt *h, const char *dir, const char *hex)
+static bool by_link(struct search *s, const char *root, const char *dir, const char *below)
 {
-	return try_format(h, "%s/.build-id/%.2s/%s.debug", dir, hex, hex + 2);
+	char path[PATH_MAX];
+
+	return (size_t)snprintf(path, sizeof(path), "%s%s%s/%s", root, dir, below, s->link) < sizeof(path) &&
+	       try_path(s, path, true);
 }
 
-static bool by_build_id(struct hunt *h)
+/** The folder of @path; "" for the root. @return false if there is none */
+static bool folder_of(const char *path, char out[PATH_MAX])
 {
-	char hex[2 * GC_BUILD_ID_MAX + 1];
+	const char *slash = path ? strrchr(path, '/') : NULL;
 
-	if (h->build_id->len < 2)
+	if (!slash || (size_t)(slash - path) >= PATH_MAX)
 		return false;
-	gc_build_id_hex(h->build_id, hex);
-	return each_debug_dir(h, in_build_id_tree, hex);
+	memcpy(out, path, (size_t)(slash - path));
+	out[slash - path] = '\0';
+	return true;
 }
 
-/* .gnu_debuglink: a file name, padding to four bytes, a CRC32 (GDB manual, "Separate Debug Files"). */
-
-static const char *read_link(struct gc_elf_file *image, uint32_t *crc)
+static bool by_links(struct search *s)
 {
-	const uint8_t *bytes, *end;
-	uint64_t len, addr;
-	size_t name_len;
+	const struct debug_places *p = s->places;
+	char here[PATH_MAX], there[PATH_MAX];
 
-	if (!gc_elf_section(image, ".gnu_debuglink", &bytes, &len, &addr) || len > PATH_MAX)
-		return NULL;
-	end = memchr(bytes, 0, len);
-	if (!end)
-		return NULL;
-	name_len = (size_t)(end - bytes);
-	if (name_len == 0 || memchr(bytes, '/', name_len) || (name_len | 3) + 1 > len || len - (name_len | 3) - 1 < 4)
-		return NULL;
-	*crc = gc_load_le32(bytes + (name_len | 3) + 1);
-	return (const char *)bytes;
-}
-
-/** "DIR/NAME": DIR is absolute, and as the target knows it. */
-static bool in_tree(struct hunt *h, const char *debug_dir, const char *file)
-{
-	return try_format(h, "%s%s%s", debug_dir, file[0] == '/' ? "" : "/", file);
-}
-
-/** @return @dir without the sysroot that it lies in */
-static const char *target_dir(const struct gc_find_options *o, const char *dir)
-{
-	for (size_t i = 0; i < o->nsysroots; i++) {
-		size_t len = strlen(o->sysroots[i]);
-
-		while (len > 0 && o->sysroots[i][len - 1] == '/')
-			len--;
-		if (len > 0 && strncmp(dir, o->sysroots[i], len) == 0 && dir[len] == '/')
-			return dir + len;
-	}
-	return dir;
-}
-
-static bool beside(struct hunt *h, const char *image_path, const char *name)
-{
-	const char *slash = strrchr(image_path, '/');
-	char dir[PATH_MAX], file[PATH_MAX];
-
-	if (!slash)
-		return try_format(h, "%s", name) || try_format(h, ".debug/%s", name);
-	if ((size_t)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - image_path), image_path) >= sizeof(dir))
+	if (!s->link)
 		return false;
-	if (try_format(h, "%s/%s", dir, name) || try_format(h, "%s/.debug/%s", dir, name))
+	if (!folder_of(s->image->found_path, here))
+		strcpy(here, ".");
+	if (by_link(s, "", here, "") || by_link(s, "", here, "/.debug"))
 		return true;
-	return image_path[0] == '/' &&
-	       (size_t)snprintf(file, sizeof(file), "%s/%s", target_dir(h->options, dir), name) < sizeof(file) &&
-	       each_debug_dir(h, in_tree, file);
-}
-
-/** Beside the path that was given, then beside the file that it leads to. */
-static bool by_link(struct hunt *h, struct gc_elf_file *image, const char *image_path)
-{
-	const char *name = read_link(image, &h->crc);
-	char *real;
-	bool found;
-
-	if (!name)
+	if (!folder_of(s->image->path, there) || there[0] == '[')
 		return false;
-	h->has_crc = true;
-	found = beside(h, image_path, name);
-	real = found ? NULL : realpath(image_path, NULL);
-	if (real && strcmp(real, image_path) != 0)
-		found = beside(h, real, name);
-	free(real);
-	h->has_crc = false;
-	return found;
+	for (size_t i = 0; i < p->ndirs; i++)
+		if (by_link(s, p->dirs[i], there, ""))
+			return true;
+	for (size_t i = 0; i < p->nsysroots; i++)
+		if (by_link(s, p->sysroots[i], DEFAULT_DEBUG_DIR, there))
+			return true;
+	return false;
 }
 
-/** @param why  what debuginfod had to say; untouched if nothing */
-static bool by_debuginfod(struct hunt *h, struct gc_error *why)
+/** .gnu_debuglink: a file name, padding to 4, its CRC-32. */
+static void read_link(struct search *s)
 {
-	struct gc_problems problems = { .list = NULL };
-	struct gc_finder finder;
-	bool found;
-	char *path;
-
-	gc_finder_init(&finder, h->options, h->machine, &problems);
-	path = gc_debuginfod_find_debug(&finder, h->build_id);
-	found = path && try_path(h, path);
-	if (problems.count)
-		gc_fail(why, GC_E_NOT_FOUND, "%s", problems.list[0].what);
-	free(path);
-	gc_finder_deinit(&finder);
-	gc_problems_deinit(&problems);
-	return found;
-}
-
-static enum gc_code not_found(const struct hunt *h, const struct gc_error *why, struct gc_error *err)
-{
-	if (h->refused[0])
-		return gc_fail(err, GC_E_NOT_FOUND, "%s is of another build", h->refused);
-	if (why->code != GC_OK)
-		return gc_fail(err, GC_E_NOT_FOUND, "no debug file: %s", why->text);
-	return gc_fail(err, GC_E_NOT_FOUND, "no debug file");
-}
-
-enum gc_code gc_debug_file_find(const struct gc_find_options *options, struct gc_elf_file *image,
-				const char *image_path, struct gc_elf_file *out, struct gc_error *err)
-{
-	struct hunt h = {
-		.options = options, .build_id = &image->build_id, .machine = image->phdrs.machine, .out = out,
-	};
-	struct gc_error why = { .code = GC_OK };
-
-	if (by_build_id(&h) || by_link(&h, image, image_path) || by_debuginfod(&h, &why))
-		return GC_OK;
-	return not_found(&h, &why, err);
-}
-
-/* dwz */
-
-/** .gnu_debugaltlink: a path and the build ID; .debug_sup: version, is_supplementary, path, length, ID (DWARF 5, 7.3.6). */
-static const char *read_alt_link(struct gc_elf_file *file, struct gc_build_id *id)
-{
-	const uint8_t *bytes, *end;
-	uint64_t len, addr, id_len;
+	const uint8_t *bytes;
+	uint64_t len, addr, crc_at;
 	const char *name;
 
-	if (gc_elf_section(file, ".gnu_debugaltlink", &bytes, &len, &addr)) {
-		end = memchr(bytes, 0, len);
-		if (!end)
-			return NULL;
-		name = (const char *)bytes;
-		id_len = len - (uint64_t)(end + 1 - bytes);
-		end++;
-	} else if (gc_elf_section(file, ".debug_sup", &bytes, &len, &addr)) {
-		if (len < 4 || bytes[2] != 0) /* 1: this is the supplementary file */
-			return NULL;
-		name = (const char *)bytes + 3;
-		end = memchr(name, 0, len - 3);
-		if (!end || (uint64_t)(end - bytes) + 2 > len || end[1] >= 0x80)
-			return NULL;
-		id_len = end[1];
-		end += 2;
-		if (id_len > len - (uint64_t)(end - bytes))
-			return NULL;
-	} else {
-		return NULL;
-	}
-	if (id_len == 0 || id_len > GC_BUILD_ID_MAX || name[0] == '\0')
-		return NULL;
-	memcpy(id->bytes, end, id_len);
-	id->len = id_len;
-	return name;
+	if (!gc_elf_section(s->file, ".gnu_debuglink", &bytes, &len, &addr) || !memchr(bytes, 0, len))
+		return;
+	name = (const char *)bytes;
+	crc_at = (strlen(name) + 4) / 4 * 4;
+	if (name[0] == '\0' || strchr(name, '/') || crc_at > len || len - crc_at < 4)
+		return;
+	s->link = name;
+	s->crc = gc_load_le32(bytes + crc_at);
 }
 
-/** A relative path starts where the file lies that names it. */
-static bool at_alt_path(struct hunt *h, const char *file_path, const char *name)
+struct gc_elf_file *debug_file_find(const struct debug_places *places, const struct gc_image *image,
+				    struct gc_elf_file *file, struct gc_problems *problems)
 {
-	char *real = realpath(file_path, NULL);
-	const char *slash = real ? strrchr(real, '/') : NULL;
-	bool found = name[0] == '/' ? !h->options->no_host_paths && try_path(h, name) :
-		     slash && try_format(h, "%.*s/%s", (int)(slash - real), real, name);
+	struct search s = { .places = places, .image = image, .file = file, .problems = problems };
 
-	free(real);
-	for (size_t i = 0; i < h->options->nsysroots && !found && name[0] == '/'; i++)
-		found = try_format(h, "%s%s", h->options->sysroots[i], name);
-	return found;
-}
-
-static bool in_dwz_folder(struct hunt *h, const char *dir, const char *base)
-{
-	return try_format(h, "%s/.dwz/%s", dir, base);
-}
-
-enum gc_code gc_debug_file_find_supplement(const struct gc_find_options *options, struct gc_elf_file *file,
-					   const char *file_path, struct gc_elf_file *out, struct gc_error *err)
-{
-	struct gc_error why = { .code = GC_OK };
-	struct gc_build_id id = { .len = 0 };
-	struct hunt h = { .options = options, .build_id = &id, .out = out };
-	const char *name = read_alt_link(file, &id), *base;
-
-	if (!name)
-		return gc_fail(err, GC_E_NOT_FOUND, "needs no supplementary debug file");
-	base = strrchr(name, '/');
-	base = base ? base + 1 : name;
-	if (at_alt_path(&h, file_path, name) || by_build_id(&h) || each_debug_dir(&h, in_dwz_folder, base) ||
-	    by_debuginfod(&h, &why))
-		return GC_OK;
-	not_found(&h, &why, err);
-	return gc_wrap(err, "supplementary debug file %s", name);
+	read_link(&s);
+	if (!by_build_ids(&s))
+		by_links(&s);
+	return s.found;
 }

@@ -128,8 +128,9 @@ static size_t same_end(const struct gc_space *space, size_t first)
  * gdb's generate-core-file reads smaps (linux-tdep.c, parse_smaps_data). So
  * that it dumps all that the core holds and does not stumble over the rest,
  * mappings that are held in part are shown as several here, what is not held
- * has "dd" (do not dump), and mappings of files have an inode: those with 0
- * get no row in the NT_FILE that it writes.
+ * has "dd" (do not dump; looked at only after a line "Anonymous:"), and
+ * mappings of files have an inode: those with 0 get no row in the NT_FILE that
+ * it writes.
  */
 static void add_smaps(const struct gc_process *p, struct gc_buf *out)
 {
@@ -145,6 +146,8 @@ static void add_smaps(const struct gc_process *p, struct gc_buf *out)
 		add_header(out, r, last, r->file ? 1 : 0);
 		gc_buf_printf(out, "Size:           %8" PRIu64 " kB\n", (last - r->start) / 1024);
 		gc_buf_printf(out, "KernelPageSize: %8" PRIu64 " kB\n", p->core.page_size / 1024);
+		gc_buf_printf(out, "Anonymous:      %8" PRIu64 " kB\n",
+			      r->file || !gc_range_served(r) ? 0 : (last - r->start) / 1024);
 		gc_buf_str(out, "VmFlags:");
 		gc_buf_str(out, r->flags & PF_R ? " rd" : "");
 		gc_buf_str(out, r->flags & PF_W ? " wr" : "");

@@ -2,6 +2,7 @@
 
 Only Python's standard library is used. Environment (set by make check):
   GOCORE_STUB    the program, with a wrapper if wanted ("valgrind -q ./gocore-stub")
+  GOCORE_OPTIONS more options for it
   GOCORE_SOURCE  top of the source tree
   GOCORE_BUILD   top of the build tree; fixtures are unpacked into tests/fixtures there
   GDBS           the gdbs to test with, separated by spaces or colons (default: what PATH has)
@@ -22,6 +23,7 @@ import unittest
 SOURCE = os.environ.get('GOCORE_SOURCE') or os.path.abspath(
     os.path.join(os.path.dirname(__file__), '..', '..'))
 BUILD = os.environ.get('GOCORE_BUILD') or os.path.join(SOURCE, 'build')
+OPTIONS = shlex.split(os.environ.get('GOCORE_OPTIONS', ''))
 STUB = shlex.split(os.environ.get('GOCORE_STUB') or os.path.join(BUILD, 'gocore-stub'))
 CORES = os.path.join(SOURCE, 'cores')
 FIXTURES = os.path.join(BUILD, 'tests', 'fixtures')
@@ -158,7 +160,7 @@ class Stub:
         self.tmp = tempfile.mkdtemp(prefix='gcs')
         self.path = os.path.join(self.tmp, 's')
         where = 'unix:' + self.path if listen == 'unix' else listen
-        self.args = STUB + [core] + ([program] if program else []) + ['--listen=' + where, *options]
+        self.args = STUB + [core] + ([program] if program else []) + ['--listen=' + where, *options, *OPTIONS]
         self.lines, self.address = [], None
         self.ready = threading.Event()
         self.proc = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -233,7 +235,7 @@ class Stub:
 
 def run_stub(*args, timeout=10, **kwargs):
     """Run the program to its end; stdout and stderr are text."""
-    return subprocess.run([*STUB, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    return subprocess.run([*STUB, *args, *OPTIONS], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, errors='replace',
                           timeout=timeout * SLOW, **kwargs)
 

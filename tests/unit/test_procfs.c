@@ -171,6 +171,8 @@ START_TEST(smaps)
 	ck_smaps(text, "7ffff0000000-7ffff0001000 ---p 00000000 00:00 0 ", "VmFlags: dd ");
 	ck_smaps(text, "7ffff7fbd000-7ffff7fc1000 r--p 00000000 00:00 0 ", "VmFlags: rd dd ");
 	ck_assert_ptr_nonnull(strstr(text, "[vvar]\nSize:                 16 kB\n"));
+	ck_assert_ptr_nonnull(strstr(text, "[heap]\nSize:                  4 kB\nKernelPageSize:        4 kB\n"
+					   "Anonymous:             4 kB\nVmFlags: rd wr \n"));
 	ck_assert_str_eq(content_of("/proc/68/coredump_filter"), "000001ff\n");
 }
 END_TEST

@@ -328,6 +328,7 @@ START_TEST(search)
 	for (size_t i = 0; i < sizeof(needle); i++)
 		needle[i] = (uint8_t)(i * 13);
 	memcpy(&pages[40][PAGE - 5], needle, sizeof(needle));
+	memcpy(&pages[30][PAGE - 3], "joined", 6); /* the rest in page 31 */
 	memcpy(&pages[50][100], "needle", 6);
 	memcpy(&pages[63][PAGE - 6], "at end", 6);
 	for (size_t i = 0; i < 64; i++)
@@ -341,6 +342,8 @@ START_TEST(search)
 	ck_assert_int_eq(look(found + 1, 10 * PAGE, needle, sizeof(needle), &found), GC_E_NOT_FOUND);
 	ck_assert_int_eq(look(0x10000, 64 * PAGE, "needle", 6, &found), GC_OK);
 	ck_assert_uint_eq(found, 0x10000 + 50 * PAGE + 100);
+	ck_assert_int_eq(look(0x10000, 64 * PAGE, "joined", 6, &found), GC_OK);
+	ck_assert_uint_eq(found, 0x10000 + 31 * PAGE - 3);
 	ck_assert_int_eq(look(0x10000, 64 * PAGE, "at end", 6, &found), GC_OK);
 	ck_assert_uint_eq(found, 0x10000 + 64 * PAGE - 6);
 	ck_assert_int_eq(look(0x10000, 64 * PAGE, "x", 1, &found), GC_OK);

@@ -195,6 +195,16 @@ START_TEST(program_alignment_above)
 }
 END_TEST
 
+/* TP is a multiple of 64 and the block begins 16 behind one, right where the TCB ends. */
+START_TEST(program_skew_above)
+{
+	start(EM_AARCH64);
+	put_phdr(memory + 64 + 112, PT_TLS, 0x2d90, 0x10, 0x31, 64);
+	open_process();
+	ck_tls(0, 0, TP + 16);
+}
+END_TEST
+
 START_TEST(program_odd)
 {
 	put_phdr(memory + 64 + 112, PT_TLS, 0x2d90, 0x10, 0x31, 48);
@@ -541,6 +551,7 @@ int main(void)
 	tcase_add_test(tc, program_above_tp);
 	tcase_add_test(tc, program_alignment);
 	tcase_add_test(tc, program_alignment_above);
+	tcase_add_test(tc, program_skew_above);
 	tcase_add_test(tc, program_odd);
 	tcase_add_test(tc, program_without);
 	tcase_add_test(tc, unknown_tp);

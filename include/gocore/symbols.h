@@ -1,0 +1,68 @@
+/*
+ * Function names by address, out of the symbol tables of images that are not
+ * Go's: .symtab, else that of the separate debug file, else .dynsym with the
+ * mini debug info (.gnu_debugdata).
+ *
+ * Nothing is read before an address of its image is asked for. The first few
+ * look-ups in an image walk its table, which for one stack is cheaper than to
+ * sort it; then an index is made.
+ */
+#ifndef GOCORE_SYMBOLS_H
+#define GOCORE_SYMBOLS_H
+
+#include "gocore/process.h"
+
+struct gc_symbols;
+
+/** What is at an address. */
+struct gc_symbol_at {
+	const char *name;              /* demangled; lives as long as the symbols */
+	uint64_t entry;                /* run-time address of the symbol */
+	uint64_t size;                 /* 0: unknown */
+	const struct gc_image *image;
+};
+
+/**
+ * @param p       must outlive @out
+ * @param options where debug files are looked for (sysroots, debug_dirs); read in this call only; NULL: /usr/lib/debug
+ * @param problems collects debug files that do not fit; may be NULL, else must outlive @out
+ */
+enum gc_code gc_symbols_new(struct gc_symbols **out, const struct gc_process *p,
+			    const struct gc_find_options *options, struct gc_problems *problems,
+			    struct gc_error *err);
+void gc_symbols_free(struct gc_symbols *s);
+
+/** Open all debug files now. In a sandbox, where it cannot be done later, images without one stay without. */
+void gc_symbols_open_files(struct gc_symbols *s);
+
+/**
+ * The function that holds @addr: for a frame that made a call, its return
+ * address minus 1. Of several names the one that gdb would show.
+ *
+ * @return false if no symbol is known to hold it
+ */
+bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out);
+
+/** The image's own file, also one that lies in the core (the vDSO); NULL: none. */
+struct gc_elf_file *gc_symbols_file(struct gc_symbols *s, const struct gc_image *image);
+
+/** Its separate debug file, of the same build; NULL: none. */
+struct gc_elf_file *gc_symbols_debug_file(struct gc_symbols *s, const struct gc_image *image);
+
+/**
+ * A section's content, unpacked if it is compressed (SHF_COMPRESSED with zlib or zstd, .zdebug_*).
+ *
+ * @param owned  set to what must be freed, or NULL: it lies in the file
+ * @return false if there is none
+ */
+bool gc_symbols_section(struct gc_elf_file *file, const char *name, const uint8_t **bytes, uint64_t *len,
+			uint8_t **owned);
+
+/**
+ * The name of a C++ or Rust symbol as people write it, by libiberty.
+ *
+ * @return allocated, or NULL: it is no mangled name
+ */
+char *gc_demangle(const char *mangled);
+
+#endif
