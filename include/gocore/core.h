@@ -152,7 +152,11 @@ const char *gc_note_name(const struct gc_core *core, const struct gc_note *note)
 /** @return false if the auxiliary vector has no @type (AT_PHDR...) */
 bool gc_core_auxv(const struct gc_core *core, uint64_t type, uint64_t *out);
 
-/** Decode one thread's registers by the map. What is damaged stays unknown and is reported in @problems (may be NULL). */
+/**
+ * Decode one thread's registers by the map. What is damaged stays unknown and
+ * is reported in @problems (may be NULL). The caller releases @out with
+ * gc_regs_deinit.
+ */
 enum gc_code gc_core_regs(const struct gc_core *core, const struct gc_thread *thread,
 			  const struct gc_regmap *map, struct gc_regs *out,
 			  struct gc_problems *problems, struct gc_error *err);

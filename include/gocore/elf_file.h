@@ -74,6 +74,14 @@ void gc_elf_file_close(struct gc_elf_file *file);
 /** Content of a section in place (SHT_NOBITS: none). @return false if there is none */
 bool gc_elf_section(struct gc_elf_file *file, const char *name, const uint8_t **bytes, uint64_t *len, uint64_t *addr);
 
+/**
+ * Visit the sections; stops when @visit returns false.
+ *
+ * Nothing of @shdr is checked, and its offset and size need not lie in the file.
+ */
+void gc_elf_sections(struct gc_elf_file *file, bool (*visit)(void *data, const char *name, const Elf64_Shdr *shdr),
+		     void *data);
+
 /** Visit the symbols of .symtab or .dynsym; stops when @visit returns false. */
 enum gc_code gc_elf_symbols(struct gc_elf_file *file, bool dynamic,
 			    bool (*visit)(void *data, const struct gc_symbol *sym), void *data,

@@ -24,8 +24,8 @@ struct gc_symbol_at {
 
 /**
  * @param p       must outlive @out
- * @param options where debug files are looked for (sysroots, debug_dirs); read in this call only; NULL: /usr/lib/debug
- * @param problems collects debug files that do not fit; may be NULL, else must outlive @out
+ * @param options where debug files are looked for; must outlive @out; NULL: the usual places
+ * @param problems collects what is damaged; may be NULL, else must outlive @out
  */
 enum gc_code gc_symbols_new(struct gc_symbols **out, const struct gc_process *p,
 			    const struct gc_find_options *options, struct gc_problems *problems,
@@ -48,15 +48,6 @@ struct gc_elf_file *gc_symbols_file(struct gc_symbols *s, const struct gc_image 
 
 /** Its separate debug file, of the same build; NULL: none. */
 struct gc_elf_file *gc_symbols_debug_file(struct gc_symbols *s, const struct gc_image *image);
-
-/**
- * A section's content, unpacked if it is compressed (SHF_COMPRESSED with zlib or zstd, .zdebug_*).
- *
- * @param owned  set to what must be freed, or NULL: it lies in the file
- * @return false if there is none
- */
-bool gc_symbols_section(struct gc_elf_file *file, const char *name, const uint8_t **bytes, uint64_t *len,
-			uint8_t **owned);
 
 /**
  * The name of a C++ or Rust symbol as people write it, by libiberty.

@@ -26,7 +26,7 @@ struct gc_target_ops {
 	/** All ids, owned by the target. */
 	const struct gc_tids *(*threads)(struct gc_target *t);
 
-	/** @out is caller's, made with gc_regs_init on process->regmap. GC_E_NOT_FOUND: no such thread. */
+	/** The caller releases @out with gc_regs_deinit. GC_E_NOT_FOUND: no such thread. */
 	enum gc_code (*read_regs)(struct gc_target *t, gc_tid tid, struct gc_regs *out, struct gc_error *err);
 
 	/** Name and extra text. GC_E_NOT_FOUND: no such thread. */

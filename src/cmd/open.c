@@ -12,7 +12,7 @@ static void show_progress(void *data, uint64_t done, uint64_t total)
 	enum { WIDTH = 30 };
 	bool *shown = data;
 	char bar[WIDTH + 1];
-	size_t full = total ? (size_t)((double)done / (double)total * WIDTH) : 0;
+	size_t full = total ? (size_t)((double)done / (double)total * (double)WIDTH) : 0;
 
 	memset(bar, ' ', WIDTH);
 	memset(bar, '=', full < WIDTH ? full : WIDTH);

@@ -162,6 +162,23 @@ bool gc_elf_section(struct gc_elf_file *file, const char *name, const uint8_t **
 	return false;
 }
 
+void gc_elf_sections(struct gc_elf_file *file, bool (*visit)(void *data, const char *name, const Elf64_Shdr *shdr),
+		     void *data)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	size_t names;
+
+	if (!elf_of(file) || elf_getshdrstrndx(file->elf, &names) != 0)
+		return;
+	while ((scn = next_section(file, scn, &shdr))) {
+		const char *name = elf_strptr(file->elf, names, shdr.sh_name);
+
+		if (name && !visit(data, name, &shdr))
+			return;
+	}
+}
+
 bool gc_elf_has_content(struct gc_elf_file *file)
 {
 	bool any = false;

@@ -100,7 +100,8 @@ struct gc_go {
 	struct gc_buildinfo info;
 	bool has_info;
 	int minor;
-	const struct go_layout *layout;
+	const struct go_layout *layout;  /* of a version, or &own */
+	struct go_layout own;
 	const char *const *reasons;
 	size_t nreasons;
 	char **own_reasons;          /* of a version newer than our tables */
@@ -125,8 +126,21 @@ bool go_word(struct gc_go *go, uint64_t addr, uint64_t *out);
 enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, struct gc_go_state *out,
 			     struct gc_error *err);
 
-/** Find m0, allm and allgs. What is not found is 0. */
+/** Find m0 and allgs. What is not found is 0. */
 void go_find_runtime(struct gc_go *go);
+
+/** Find allm by the layout that is set; m0 if there is no longer list. */
+void go_find_allm(struct gc_go *go);
+
+/** Largest g or m that a layout describes. */
+#define GO_MAX_RECORD 2048
+
+bool go_is_status(uint32_t status);
+bool go_is_hidden(uint32_t status);   /* not a goroutine for anybody but the runtime */
+uint32_t go_g_status(const struct go_layout *layout, const uint8_t *g);
+
+/** May these layout->g.size bytes be a g? */
+bool go_g_is_sound(const struct go_layout *layout, const uint8_t *g);
 
 /** Fill ms, list and index; fix layout. */
 enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err);
@@ -134,6 +148,9 @@ enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err);
 
 /** Do the first goroutines look like ones in this layout? */
 bool go_layout_fits(struct gc_go *go, const struct go_layout *layout);
+
+/** Put together go->own out of what fits, and use it. @return false if nothing fits the goroutines */
+bool go_fit_layout(struct gc_go *go);
 
 /** The texts of wait reasons out of the program itself. */
 enum gc_code go_find_reasons(struct gc_go *go, struct gc_error *err);

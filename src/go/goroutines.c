@@ -8,11 +8,8 @@
 #include "go/go_private.h"
 
 #define STATUS_SCAN   0x1000   /* _Gscan */
-#define MAX_STACK     ((uint64_t)1 << 30)   /* maxstacksize on 64 bits */
-#define FIT_SAMPLE    64
 #define READ_AHEAD    4096     /* pointers of allgs read at once */
 #define NS_PER_MINUTE 60000000000LL
-#define MAX_RECORD    2048     /* largest g or m that a layout describes */
 
 const char *gc_go_status_name(enum gc_go_status status)
 {
@@ -42,23 +39,23 @@ const char *gc_go_status_name(enum gc_go_status status)
 }
 
 /** _Gmoribund_unused (5) and _Genqueue_unused (7) never occur. */
-static bool is_status(uint32_t status)
+bool go_is_status(uint32_t status)
 {
 	return status <= GC_GO_DEADEXTRA && status != 5 && status != 7;
 }
 
 /* Not there for anybody but the runtime. */
-static bool is_hidden(uint32_t status)
+bool go_is_hidden(uint32_t status)
 {
 	return status == GC_GO_IDLE || status == GC_GO_DEAD || status == GC_GO_DEADEXTRA;
 }
 
 /** A structure of @len bytes, in place if it lies in one piece. */
-static const uint8_t *record(const struct gc_go *go, uint64_t addr, size_t len, uint8_t buf[MAX_RECORD])
+static const uint8_t *record(const struct gc_go *go, uint64_t addr, size_t len, uint8_t buf[GO_MAX_RECORD])
 {
 	const uint8_t *bytes = NULL;
 
-	if (len > MAX_RECORD)
+	if (len > GO_MAX_RECORD)
 		return NULL;
 	if (gc_space_peek(&go->p->space, addr, &bytes) >= len && bytes)
 		return bytes;
@@ -71,45 +68,9 @@ static uint64_t field(const uint8_t *bytes, uint16_t off)
 	return off == NO_FIELD ? 0 : gc_load_le64(bytes + off);
 }
 
-static uint32_t status_of(const struct go_layout *layout, const uint8_t *g)
+uint32_t go_g_status(const struct go_layout *layout, const uint8_t *g)
 {
 	return gc_load_le32(g + layout->g.status) & ~(uint32_t)STATUS_SCAN;
-}
-
-static bool g_fits(const struct go_layout *layout, const uint8_t *g)
-{
-	uint64_t lo = gc_load_le64(g + G_STACK_LO), hi = gc_load_le64(g + G_STACK_HI);
-	uint64_t sp = gc_load_le64(g + G_SCHED_SP), goid = gc_load_le64(g + layout->g.goid);
-	uint32_t status = status_of(layout, g);
-
-	if (!is_status(status))
-		return false;
-	if (is_hidden(status))
-		return true;
-	return lo < hi && hi - lo <= MAX_STACK && (sp == 0 || (sp >= lo && sp <= hi)) && goid &&
-	       goid < (uint64_t)1 << 48;
-}
-
-bool go_layout_fits(struct gc_go *go, const struct go_layout *layout)
-{
-	uint64_t n = go->nallgs < FIT_SAMPLE ? go->nallgs : FIT_SAMPLE, addr, goid, last = 0;
-	size_t good = 0, known = 0;
-	uint8_t buf[MAX_RECORD];
-
-	for (uint64_t i = 0; i < n; i++) {
-		const uint8_t *g;
-
-		if (!go_word(go, go->allgs + 8 * i, &addr))
-			continue;
-		g = record(go, addr, layout->g.size, buf);
-		if (!g)
-			continue;
-		known++;
-		goid = gc_load_le64(g + layout->g.goid);
-		good += g_fits(layout, g) && (is_hidden(status_of(layout, g)) || goid != last);
-		last = goid;
-	}
-	return known && 4 * good >= 3 * known;
 }
 
 /* Index by address */
@@ -179,7 +140,7 @@ static void reverse_ms(struct gc_go *go)
 enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err)
 {
 	uint64_t addr = go->allm;
-	uint8_t buf[MAX_RECORD];
+	uint8_t buf[GO_MAX_RECORD];
 	size_t cap = 0;
 
 	while (addr && go->nms < GC_MAX_MS) {
@@ -264,7 +225,7 @@ static const char *reason_of(const struct gc_go *go, uint32_t status, uint8_t re
 static void parse_g(struct reader *r, uint64_t addr, const uint8_t *g, struct gc_goroutine *out)
 {
 	const struct go_layout *l = r->go->layout;
-	uint32_t status = status_of(l, g);
+	uint32_t status = go_g_status(l, g);
 
 	*out = (struct gc_goroutine){
 		.addr = addr, .goid = gc_load_le64(g + l->g.goid),
@@ -322,7 +283,7 @@ static bool grow_index(struct gc_go *go)
 static enum gc_code read_goroutine(struct reader *r, uint64_t addr, struct gc_error *err)
 {
 	struct gc_go *go = r->go;
-	uint8_t buf[MAX_RECORD];
+	uint8_t buf[GO_MAX_RECORD];
 	const uint8_t *g = record(go, addr, go->layout->g.size, buf);
 	uint64_t since;
 	uint32_t *slot;
@@ -331,11 +292,11 @@ static enum gc_code read_goroutine(struct reader *r, uint64_t addr, struct gc_er
 		r->unreadable++;
 		return GC_OK;
 	}
-	if (!g_fits(go->layout, g)) {
+	if (!go_g_is_sound(go->layout, g)) {
 		r->damaged++;
 		return GC_OK;
 	}
-	if (is_hidden(status_of(go->layout, g)))
+	if (go_is_hidden(go_g_status(go->layout, g)))
 		return GC_OK;
 	if (!grow_index(go))
 		return gc_fail_memory(err);

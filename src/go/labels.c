@@ -119,7 +119,7 @@ enum gc_code gc_go_labels(const struct gc_go *go, const struct gc_goroutine *g, 
 	struct gc_go_labels labels = { .list = NULL };
 
 	(void)err;
-	if (g->labels && go->layout->minor >= FIRST_LABEL_SLICE)
+	if (g->labels && (go->minor ? go->minor : go->layout->minor) >= FIRST_LABEL_SLICE)
 		read_slice(go, g->labels, &labels);
 	else if (g->labels)
 		read_map(go, g->labels, &labels);

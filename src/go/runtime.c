@@ -189,15 +189,19 @@ static void ask_symbols(struct gc_go *go)
 
 static void find_in_module(struct gc_go *go)
 {
-	struct allm_search allm = { .go = go };
-
 	scan_for(go, 8, visit_m0, go, &go->m0);
 	scan_for(go, 24, visit_allgs, go, &go->allgs);
 	if (!go->m0 || !go->allgs)
 		ask_symbols(go);
-	if (!go->m0)
-		return;
-	scan_for(go, 8, visit_allm, &allm, &go->allm);
+}
+
+void go_find_allm(struct gc_go *go)
+{
+	struct allm_search s = { .go = go };
+
+	go->allm = 0;
+	if (go->m0)
+		scan_for(go, 8, visit_allm, &s, &go->allm);
 	if (!go->allm)
 		go->allm = go->m0;
 }
@@ -291,26 +295,28 @@ static void read_version(struct gc_go *go)
 	go->minor = go->has_info ? gc_go_minor(go->info.version) : 0;
 }
 
-/** For the version, or, if that is new or unknown, the first from the newest on that fits. */
+/** That of the version if it is known and fits, else what fits. */
 static void choose_layout(struct gc_go *go)
 {
 	int newest = go_layouts[go_nlayouts - 1].minor;
-	const struct go_layout *wanted = go_layout_for(go->minor ? go->minor : newest);
+	const struct go_layout *wanted = go->layout;
+	bool known = go->minor && go->minor <= newest;
 
-	go->layout = wanted;
-	if (!go->allgs || (go->minor && go->minor <= newest && go_layout_fits(go, wanted)))
+	go_find_allm(go);
+	if (known && (!go->allgs || go_layout_fits(go, wanted)))
 		return;
-	for (size_t i = go_nlayouts; i-- > 0;) {
-		if (!go_layout_fits(go, &go_layouts[i]))
-			continue;
-		go->layout = &go_layouts[i];
-		gc_problem(go->problems, "Go runtime",
-			   "%s is unknown here: read like Go 1.%d, which its goroutines fit",
-			   go->has_info ? go->info.version : "its version", go->layout->minor);
+	if (go_fit_layout(go)) {
+		gc_problem(go->problems, "Go runtime", "%s is not known here: its structures are read by what fits",
+			   go->has_info ? go->info.version : "its version");
 		return;
 	}
-	gc_problem(go->problems, "Go runtime", "its goroutines look like those of no known version of Go");
-	go->allgs = go->nallgs = 0;
+	if (known) {
+		go->layout = wanted;
+		go_find_allm(go);
+	}
+	if (go->allgs)
+		gc_problem(go->problems, "Go runtime", "its goroutines do not look like those of %s",
+			   known ? go->info.version : "any known version of Go");
 }
 
 static enum gc_code read_runtime(struct gc_go *go, struct gc_error *err)

@@ -6,16 +6,15 @@
 enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **out, struct gc_error *err)
 {
 	struct gc_target *t = rsp->target;
+	struct gc_regs regs;
 
 	*out = &rsp->regs;
 	if (rsp->have_regs && rsp->regs_thread == tid)
 		return GC_OK;
-	rsp->have_regs = false;
-	memset(rsp->regs.valid, 0, sizeof(rsp->regs.valid));
-	if (t->ops->threads(t)->count == 0)
-		return GC_OK;
-	if (t->ops->read_regs(t, tid, &rsp->regs, err) != GC_OK)
+	if (t->ops->read_regs(t, tid, &regs, err) != GC_OK)
 		return err->code;
+	gc_regs_deinit(&rsp->regs);
+	rsp->regs = regs;
 	rsp->have_regs = true;
 	rsp->regs_thread = tid;
 	return GC_OK;

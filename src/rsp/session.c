@@ -24,10 +24,6 @@ enum gc_code gc_rsp_new(struct gc_rsp **out, struct gc_target *t, const struct g
 		return gc_fail_memory(err);
 	rsp->target = t;
 	rsp->options = *options;
-	if (gc_regs_init(&rsp->regs, &t->process->regmap, err) != GC_OK) {
-		free(rsp);
-		return err->code;
-	}
 	if (tids->count)
 		rsp->thread = tids->list[0];
 	*out = rsp;

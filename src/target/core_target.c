@@ -55,17 +55,10 @@ static const struct gc_tids *threads(struct gc_target *t)
 static enum gc_code read_regs(struct gc_target *t, gc_tid tid, struct gc_regs *out, struct gc_error *err)
 {
 	const struct gc_thread *thread = find_thread(t, tid);
-	struct gc_regs regs;
-	enum gc_code code;
 
 	if (!thread)
 		return no_thread(tid, err);
-	code = gc_core_regs(&t->process->core, thread, &t->process->regmap, &regs, NULL, err);
-	if (code != GC_OK)
-		return code;
-	gc_regs_deinit(out);
-	*out = regs;
-	return GC_OK;
+	return gc_core_regs(&t->process->core, thread, &t->process->regmap, out, NULL, err);
 }
 
 /** Of the thread that crashed only: the kernel writes the fatal signal into every thread's note. */

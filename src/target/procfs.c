@@ -319,7 +319,7 @@ static void add_cmdline(const struct gc_process *p, struct gc_buf *out)
 {
 	/* whole and with its NULs if it is found, else the note's text, as of a program that gave itself a title */
 	if (!add_argv(p, out) && p->core.has_prpsinfo)
-		gc_buf_str(out, p->core.prpsinfo.args);
+		gc_buf_add(out, p->core.prpsinfo.args, strlen(p->core.prpsinfo.args) + 1);
 }
 
 enum gc_code gc_procfs_read(struct gc_target *t, const char *path, struct gc_buf *out, struct gc_error *err)

@@ -55,7 +55,6 @@ static uint64_t pc_of(gc_tid tid)
 	struct gc_regs regs;
 	uint64_t pc = 0;
 
-	ck_assert_int_eq(gc_regs_init(&regs, &p.regmap, &err), GC_OK);
 	ck_assert_int_eq(t->ops->read_regs(t, tid, &regs, &err), GC_OK);
 	ck_assert(gc_regs_u64(&regs, p.core.arch->pc, &pc));
 	gc_regs_deinit(&regs);
@@ -110,13 +109,11 @@ START_TEST(no_such_thread)
 
 	thread(73, 11, 0x1111);
 	open_target();
-	ck_assert_int_eq(gc_regs_init(&regs, &p.regmap, &err), GC_OK);
 	ck_assert_int_eq(t->ops->read_regs(t, 74, &regs, &err), GC_E_NOT_FOUND);
 	ck_assert_int_eq(t->ops->read_regs(t, -73, &regs, &err), GC_E_NOT_FOUND);
 	ck_assert_int_eq(t->ops->describe(t, 74, &text, &err), GC_E_NOT_FOUND);
 	ck_assert_int_eq(t->ops->signal(t, 74), 0);
 	ck_assert_ptr_null(t->ops->siginfo(t, 74));
-	gc_regs_deinit(&regs);
 }
 END_TEST
 
