@@ -73,4 +73,16 @@ enum gc_code aarch64_load_za(const struct gc_note *note, struct gc_regs *out, st
 void aarch64_probe_zt(struct gc_regmap *map, const struct gc_note *note);
 enum gc_code aarch64_load_zt(const struct gc_note *note, struct gc_regs *out, struct gc_error *err);
 
+extern const struct gc_syscall_abi aarch64_syscalls; /* syscalls.c */
+
+/* accesses.c */
+size_t aarch64_accesses(const struct gc_regs *regs, uint64_t pc, const uint8_t *code, size_t len,
+			struct gc_access out[GC_MAX_ACCESSES]);
+
+/* unwind.c */
+#define AARCH64_NSIGRETURNS 1
+extern const struct gc_sigreturn aarch64_sigreturns[AARCH64_NSIGRETURNS];
+bool aarch64_prologue(const uint8_t *code, size_t at, size_t len, struct gc_prologue *out);
+bool aarch64_is_call(const uint8_t *code, size_t len, uint64_t ret, uint64_t *target);
+
 #endif

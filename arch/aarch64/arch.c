@@ -301,10 +301,25 @@ const struct gc_arch gc_arch_aarch64 = {
 		.injected_push = 16,
 		.ucontext = 128, /* struct rt_sigframe begins with a siginfo */
 		.callback_sp = 16,
-		.asmcgocall = { { 0, 8 } },
+		.asmcgocall = { { 0, 8, 0 } },
 		.crosscall_fp = 22 * 8,
 		.crosscall_ret = 23 * 8,
 		.ucontext_regs = ucontext_regs,
 		.nucontext_regs = GC_COUNT(ucontext_regs),
 	},
+	.unwind = {
+		/* x19..x29, sp; d8..d15 */
+		.preserved = { 0x7ffULL << 19 | 1ULL << 31, 0xffULL << 8 },
+		.sigreturns = aarch64_sigreturns,
+		.nsigreturns = AARCH64_NSIGRETURNS,
+		.ucontext = 128, /* behind a siginfo */
+		/* VA_BITS 48, as all distributions have it */
+		.likely_masks = { .data = 0x7fULL << 48, .code = 0x7fULL << 48 },
+		.prologue = aarch64_prologue,
+		.is_call = aarch64_is_call,
+	},
+	.syscalls = &aarch64_syscalls,
+	.insn_len = 4,
+	.user_end = (uint64_t)1 << 52, /* with the largest virtual addresses (FEAT_LVA) */
+	.accesses = aarch64_accesses,
 };

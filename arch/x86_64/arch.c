@@ -213,6 +213,16 @@ static const struct gc_ucontext_reg ucontext_regs[] = {
 	{ ROW_RSP, 160 }, { ROW_RIP, 168 }, { 17, 176 },
 };
 
+#define YMM(n) { "ymm" #n, 2, { ROW_XMM0 + n, ROW_YMM0H + n } },
+#define ZMM(n) { "zmm" #n, 3, { ROW_XMM0 + n, ROW_YMM0H + n, ROW_ZMM0H + n } },
+#define ZMM_HI16(n) { "zmm" #n, 3, { ROW_XMM16 + n - 16, ROW_YMM16H + n - 16, ROW_ZMM0H + n } },
+
+static const struct gc_reg_whole wholes[] = {
+	GC_ROWS_16(YMM)
+	GC_ROWS_16(ZMM)
+	GC_ROWS_16_TO_31(ZMM_HI16)
+};
+
 extern const struct gc_arch gc_arch_x86_64;
 
 const struct gc_arch gc_arch_x86_64 = {
@@ -245,8 +255,20 @@ const struct gc_arch gc_arch_x86_64 = {
 		.quantum = 1,
 		.g = 14,
 		.call_push = 8,
-		.asmcgocall = { { 8, 0 }, { 48, 40 } }, /* the second one in older versions, such as Go 1.19 */
+		.asmcgocall = { { 8, 0, 0 }, { 48, 40, 22 } },
 		.ucontext_regs = ucontext_regs,
 		.nucontext_regs = GC_COUNT(ucontext_regs),
 	},
+	.unwind = {
+		/* rbx, rbp, rsp, r12..r15 */
+		.preserved = { 1 << 3 | 1 << 6 | 1 << 7 | 0xf << 12 },
+		.sigreturns = x86_64_sigreturns,
+		.nsigreturns = X86_64_NSIGRETURNS,
+		.prologue = x86_64_prologue,
+		.is_call = x86_64_is_call,
+	},
+	.syscalls = &x86_64_syscalls,
+	.wholes = wholes,
+	.nwholes = GC_COUNT(wholes),
+	.user_end = (uint64_t)1 << 47, /* with four levels of page tables */
 };

@@ -143,12 +143,84 @@ struct gc_go_abi {
 	 * asmcgocall measures the stack that it leaves. While C runs, g is at
 	 * sp + g and the depth at sp + depth. Unused rows are 0.
 	 */
-	struct { uint8_t g, depth; } asmcgocall[2];
+	struct { uint8_t g, depth, before; } asmcgocall[2]; /* before: until Go 1.N; 0: to this day */
 	/* crosscall2 is entered from C and saves its caller's registers so far above its sp; 0: as other functions */
 	uint16_t crosscall_fp, crosscall_ret;
 	const struct gc_ucontext_reg *ucontext_regs;
 	size_t nucontext_regs;
 };
+
+/** Code that a signal handler returns to and that calls rt_sigreturn. */
+struct gc_sigreturn {
+	uint8_t len;
+	uint8_t call;            /* offset of the system call in it */
+	uint8_t code[14];
+};
+
+/** What a function that no table describes has done to its stack before some pc. */
+struct gc_prologue {
+	uint32_t pushed;         /* bytes from its sp up to the caller's */
+	bool has_frame;          /* the frame pointer is its own, so pushed does not matter */
+	uint32_t frame;          /* bytes from the frame pointer up to the caller's sp */
+	bool ret_saved;          /* the return address lies ret_at below the caller's sp; else gc_arch.ret has it */
+	uint32_t ret_at;
+	bool fp_saved;           /* the same of the caller's frame pointer; else it is untouched */
+	uint32_t fp_at;
+};
+
+/** What unwinding needs to know where tables do not tell it. */
+struct gc_unwind_abi {
+	uint64_t preserved[2];   /* DWARF registers that a call leaves as they were, a bit each (psABI) */
+	const struct gc_sigreturn *sigreturns;
+	size_t nsigreturns;
+	uint16_t ucontext;       /* of struct rt_sigframe, from the sp that sigreturn is entered with */
+	struct gc_addr_masks likely_masks; /* where the core tells none */
+	/**
+	 * Read the code of a function from its entry; @at is the pc in it, of @len bytes.
+	 *
+	 * @return false if it does not tell
+	 */
+	bool (*prologue)(const uint8_t *code, size_t at, size_t len, struct gc_prologue *out);
+	/** Does a call end right before @ret? @code are the @len bytes before it. @param target 0: not known */
+	bool (*is_call)(const uint8_t *code, size_t len, uint64_t ret, uint64_t *target);
+};
+
+/** A Linux system call; name NULL: no call has this number. */
+struct gc_syscall {
+	const char *name;
+	uint8_t args;
+};
+
+/** How a thread that is in a system call looks (syscall(2), "Architecture calling conventions"). */
+struct gc_syscall_abi {
+	const struct gc_syscall *table; /* by number */
+	size_t count;
+	int16_t number;          /* row of the number at the instruction */
+	uint32_t note;           /* of owner LINUX: an int with the number, -1 in no call; 0: gc_arch.syscall_nr tells */
+	int16_t args[6];         /* rows */
+	int16_t result;          /* row; on some it is that of the first argument */
+	bool rewinds;            /* one that was interrupted is at the instruction again, ready to be repeated */
+	uint8_t len;
+	uint8_t code[4];         /* the instruction */
+};
+
+/** A register whose parts are rows, lowest first: ymm0 of xmm0 and ymm0h. */
+struct gc_reg_whole {
+	const char *name;
+	uint8_t nparts;
+	int16_t parts[3];
+};
+
+/** An access to memory that an instruction makes. */
+struct gc_access {
+	uint64_t addr;           /* as the processor gets it; a tag is still in it */
+	uint64_t size;           /* bytes, 0: unknown */
+	bool read, write;        /* both may be false: unknown */
+	uint8_t nrows;
+	int16_t rows[3];         /* the registers that it was worked out from, but for the pc */
+};
+
+#define GC_MAX_ACCESSES 4
 
 struct gc_arch {
 	const char *name;            /* "x86_64": JSON, banner */
@@ -197,6 +269,22 @@ struct gc_arch {
 	uint64_t memtag_prot;        /* unused bits are 0 */
 
 	struct gc_go_abi go_abi;
+	struct gc_unwind_abi unwind;
+
+	const struct gc_syscall_abi *syscalls;
+	const struct gc_reg_whole *wholes; /* a later one of the same first part is wider */
+	size_t nwholes;
+
+	uint8_t insn_len;            /* of every instruction; 0: they differ */
+	uint64_t user_end;           /* no pointer to user memory is as high; with the sign bit set it is the kernel's */
+
+	/**
+	 * What the instruction at @pc loads and stores; NULL: ask the disassembler (gocore/disasm.h).
+	 *
+	 * @return how many accesses are known of, at most GC_MAX_ACCESSES
+	 */
+	size_t (*accesses)(const struct gc_regs *regs, uint64_t pc, const uint8_t *code, size_t len,
+			   struct gc_access out[GC_MAX_ACCESSES]);
 };
 
 /** @return the architecture, or NULL. src/arch.c has the one list. */

@@ -13,7 +13,9 @@
  * Find and open the debug file of @image: by build ID under the debug
  * directories, as .gnu_debuglink names it, and from debuginfod.
  *
+ * @param options     NULL: the usual places
  * @param image_path  where @image lies on this host
+ * @param out         its input.fd is -1
  * @return GC_E_NOT_FOUND if there is none; the text names a file of another build if there was one
  */
 enum gc_code gc_debug_file_find(const struct gc_find_options *options, struct gc_elf_file *image,

@@ -55,6 +55,18 @@ void gc_go_modules_deinit(struct gc_go_modules *modules);
 /** N of "go1.N...", also inside "devel go1.N-..."; 0: none there */
 int gc_go_minor(const char *version);
 
+/** Where the runtime keeps the stack that a thread left; for those who write code that walks there. */
+struct gc_go_offsets {
+	uint16_t g_stack_hi, g_m;
+	uint16_t g_sched_sp, g_sched_pc;
+	uint16_t g_sched_lr, g_sched_fp;
+	uint16_t m_curg;
+	uint16_t m_vdso_sp, m_vdso_pc; /* 0: not known in this version */
+};
+
+/** The offsets of Go 1.@minor; the newest known for 0 and for newer ones. */
+void gc_go_offsets(struct gc_go_offsets *out, int minor);
+
 /** _Gidle.. of runtime/runtime2.go */
 enum gc_go_status {
 	GC_GO_IDLE = 0,

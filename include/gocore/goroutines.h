@@ -25,6 +25,7 @@ struct gc_goroutines_options {
 	const char *const *states;  /* of these only: "waiting", or a wait reason; none: of all */
 	size_t nstates;
 	const regex_t *function;    /* with a frame whose function matches; NULL: all */
+	const struct gc_find_options *find; /* for debug files of C code; NULL: the usual places */
 };
 
 /** Takes the next bytes of a result. @return false (errno says why) to end it */

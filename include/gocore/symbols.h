@@ -46,6 +46,9 @@ bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out
 /** The image's own file, also one that lies in the core (the vDSO); NULL: none. */
 struct gc_elf_file *gc_symbols_file(struct gc_symbols *s, const struct gc_image *image);
 
+/** A program header of the image as it was mapped, even where there is no file; NULL: none. */
+const Elf64_Phdr *gc_symbols_phdr(struct gc_symbols *s, const struct gc_image *image, uint32_t type);
+
 /** Its separate debug file, of the same build; NULL: none. */
 struct gc_elf_file *gc_symbols_debug_file(struct gc_symbols *s, const struct gc_image *image);
 
@@ -55,5 +58,8 @@ struct gc_elf_file *gc_symbols_debug_file(struct gc_symbols *s, const struct gc_
  * @return allocated, or NULL: it is no mangled name
  */
 char *gc_demangle(const char *mangled);
+
+/** The same without parameters and return type, as gdb names the functions of frames with debug information. */
+char *gc_demangle_function(const char *mangled);
 
 #endif

@@ -11,6 +11,7 @@
 #include "gocore/process.h"
 
 struct gc_target;
+struct gc_program_file;
 
 struct gc_tids {
 	gc_tid *list;   /* the crashed one first */
@@ -18,13 +19,15 @@ struct gc_tids {
 };
 
 struct gc_thread_text {
-	char name[64];  /* "" : not known */
-	char extra[160]; /* what `info threads` shows in brackets; "": nothing */
+	char name[256]; /* "" : not known */
+	char extra[256]; /* what `info threads` shows in brackets; "": nothing */
 };
 
 struct gc_target_ops {
 	/** All ids, owned by the target. */
 	const struct gc_tids *(*threads)(struct gc_target *t);
+
+	bool (*has_thread)(struct gc_target *t, gc_tid tid);
 
 	/** The caller releases @out with gc_regs_deinit. GC_E_NOT_FOUND: no such thread. */
 	enum gc_code (*read_regs)(struct gc_target *t, gc_tid tid, struct gc_regs *out, struct gc_error *err);
@@ -45,6 +48,7 @@ struct gc_target_ops {
 struct gc_target {
 	const struct gc_target_ops *ops;
 	const struct gc_process *process;
+	struct gc_program_file *program_file; /* served in the program's place; NULL: the program's own file is */
 };
 
 /** The OS threads of a process, which must outlive the target. */

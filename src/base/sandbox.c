@@ -1,6 +1,7 @@
 #include "gocore/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -48,6 +49,14 @@ static int allow_signals(scmp_filter_ctx filter)
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
 }
 
+/** What the first client made for all (gocore/shared.h) is sealed, so that no other one can change it. */
+static int allow_sealing(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp add_seals = SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS, 0);
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &add_seals);
+}
+
 static int fill(scmp_filter_ctx filter)
 {
 	int failed = 0;
@@ -56,6 +65,8 @@ static int fill(scmp_filter_ctx filter)
 		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (!failed)
 		failed = allow_plain_memory(filter);
+	if (!failed)
+		failed = allow_sealing(filter);
 	return failed ? failed : allow_signals(filter);
 }
 

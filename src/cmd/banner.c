@@ -5,6 +5,7 @@
 
 #include "cmd/cmd.h"
 #include "gocore/buildinfo.h"
+#include "gocore/go_target.h"
 #include "gocore/signals.h"
 
 #define MAX_SHOWN_PROBLEMS 8
@@ -141,6 +142,35 @@ static void add_memory(const struct gc_process *p, struct gc_buf *out)
 	gc_buf_char(out, '\n');
 }
 
+static void add_threads(struct gc_target *t, const char *no_goroutines, struct gc_buf *out)
+{
+	struct gc_go *go = gc_go_target_go(t);
+	size_t count;
+
+	gc_buf_printf(out, "threads   %zu OS threads", t->process->core.nthreads);
+	if (go) {
+		gc_go_goroutines(go, &count);
+		gc_buf_printf(out, ", %zu goroutines", count);
+	} else if (no_goroutines) {
+		gc_buf_printf(out, "; goroutines cannot be shown: %s", no_goroutines);
+	}
+	gc_buf_char(out, '\n');
+}
+
+/** How names get from here into a debugger. */
+static void add_symbols(const struct gc_target *t, struct gc_buf *out)
+{
+	const char *exe = gc_process_exe(t->process);
+
+	if (!t->program_file || !exe)
+		return;
+	gc_buf_printf(out,
+		      "symbols   the program is stripped: start gdb without it, then it gets names, lines and stacks "
+		      "from here\n"
+		      "          (a gdb that has loaded the stripped program needs: symbol-file target:%s)\n",
+		      exe);
+}
+
 static void add_problems(const struct gc_problems *problems, size_t *shown, struct gc_buf *out)
 {
 	for (size_t i = 0; i < problems->count; i++)
@@ -156,17 +186,22 @@ static void defuse(struct gc_buf *out)
 			out->data[i] = '?';
 }
 
-void banner_text(const struct gc_process *p, struct gc_buf *out)
+void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *out)
 {
+	const struct gc_problems *go_problems = gc_go_target_problems(t);
+	const struct gc_process *p = t->process;
 	size_t shown = 0;
 
 	add_core(p, out);
 	add_program(p, out);
 	add_images(p, out);
 	add_memory(p, out);
-	gc_buf_printf(out, "threads   %zu OS threads\n", p->core.nthreads);
+	add_threads(t, no_goroutines, out);
+	add_symbols(t, out);
 	add_problems(&p->core.problems, &shown, out);
 	add_problems(&p->problems, &shown, out);
+	if (go_problems)
+		add_problems(go_problems, &shown, out);
 	if (shown > MAX_SHOWN_PROBLEMS)
 		gc_buf_printf(out, "          and %zu more: monitor problems\n", shown - MAX_SHOWN_PROBLEMS);
 	defuse(out);

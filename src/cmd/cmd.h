@@ -42,8 +42,14 @@ struct command {
 };
 
 int run_serve(int argc, char **argv);
+int run_goroutines(int argc, char **argv);
 int run_info(int argc, char **argv);
 int run_maps(int argc, char **argv);
+int run_snapshot(int argc, char **argv);
+int run_symbols(int argc, char **argv);
+
+/** Where files are looked for; it points into @options. */
+struct gc_find_options find_options(const struct common_options *options, const char *program);
 
 /**
  * Open the core and all that belongs to it, with a progress bar for long
@@ -71,7 +77,9 @@ int print_result(struct gc_buf *text);
 struct json_t;
 int print_document(struct json_t *document, bool as_json, void (*text)(const struct json_t *, struct gc_buf *));
 
-/** The banner that `serve` prints first, PRODUCT "Serving". */
-void banner_text(const struct gc_process *p, struct gc_buf *out);
+struct gc_target;
+
+/** The banner that `serve` prints first, PRODUCT "Serving". @param no_goroutines why there are none, or NULL */
+void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *out);
 
 #endif

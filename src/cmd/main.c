@@ -12,8 +12,11 @@
 #include "cmd/cmd.h"
 
 static const struct command commands[] = {
+	{ "goroutines", run_goroutines },
 	{ "info", run_info },
 	{ "maps", run_maps },
+	{ "snapshot", run_snapshot },
+	{ "symbols", run_symbols },
 };
 
 /*

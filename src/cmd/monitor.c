@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "document/doc.h"
 #include "gocore/document.h"
+#include "gocore/go_target.h"
 
 static enum gc_code add_document(json_t *document, void (*text)(const json_t *, struct gc_buf *),
 				 struct gc_buf *out, struct gc_error *err)
@@ -66,19 +68,42 @@ static enum gc_code monitor_notes(struct gc_target *t, const char *args, struct 
 	return monitor_part(t, "notes", out, err);
 }
 
+static void add_go_problems(struct gc_doc *d, const struct gc_problems *go, json_t *list)
+{
+	for (size_t i = 0; go && i < go->count; i++) {
+		json_t *problem = gc_doc_object(d);
+
+		gc_doc_str(d, problem, "where", go->list[i].where);
+		gc_doc_str(d, problem, "what", go->list[i].what);
+		gc_doc_append(d, list, problem);
+	}
+}
+
+/** Those of the process and those of its Go runtime. */
 static enum gc_code monitor_problems(struct gc_target *t, const char *args, struct gc_buf *out,
 				     struct gc_error *err)
 {
+	json_t *info = gc_info_core(t->process), *part, *list;
+	struct gc_doc d = { .p = NULL };
+
 	(void)args;
-	if (t->process->problems.count + t->process->core.problems.count == 0) {
+	part = gc_doc_object(&d);
+	list = gc_doc_array(&d);
+	d.failed |= !info || json_array_extend(list, json_object_get(info, "problems")) != 0;
+	json_decref(info);
+	add_go_problems(&d, gc_go_target_problems(t), list);
+	if (!d.failed && json_array_size(list) == 0)
 		gc_buf_str(out, "no problems\n");
-		return GC_OK;
-	}
-	return monitor_part(t, "problems", out, err);
+	gc_doc_set(&d, part, "problems", list);
+	if (!d.failed)
+		return add_document(part, gc_info_text, out, err);
+	json_decref(part);
+	return gc_fail_memory(err);
 }
 
 const struct gc_monitor monitor_commands[] = {
 	{ "info", NULL, "what the core is: crash, threads, memory, images", monitor_info },
+	{ "goroutines", "[GOID|-group]", "all goroutines; the stack of one; equal ones joined", monitor_goroutines },
 	{ "maps", "[ADDR]", "the memory map; what is at or near ADDR", monitor_maps },
 	{ "images", NULL, "the program and libraries, and whether each was found", monitor_images },
 	{ "notes", NULL, "the notes of the core", monitor_notes },

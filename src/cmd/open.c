@@ -44,10 +44,9 @@ bool open_input(struct gc_input *in, const char *path)
 	return code == GC_OK;
 }
 
-bool open_process_of(struct gc_process *p, struct gc_input *in, const char *program,
-		     const struct common_options *options)
+struct gc_find_options find_options(const struct common_options *options, const char *program)
 {
-	const struct gc_find_options find = {
+	return (struct gc_find_options){
 		.program = program,
 		.sysroots = options->sysroots.list,
 		.nsysroots = options->sysroots.count,
@@ -57,6 +56,12 @@ bool open_process_of(struct gc_process *p, struct gc_input *in, const char *prog
 		.nbin_dirs = options->bin_dirs.count,
 		.force = options->force,
 	};
+}
+
+bool open_process_of(struct gc_process *p, struct gc_input *in, const char *program,
+		     const struct common_options *options)
+{
+	const struct gc_find_options find = find_options(options, program);
 	struct gc_error err;
 	char path[4096];
 

@@ -1,20 +1,28 @@
 #include "cmd/cmd.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cmd/monitor.h"
+#include "gocore/go_target.h"
+#include "gocore/program_file.h"
 #include "gocore/rsp.h"
+
+enum threads_mode { THREADS_AUTO, THREADS_OS, THREADS_GO, THREADS_ALL };
 
 struct serve_options {
 	struct common_options common;
 	const char *core, *program, *listen;
 	bool once;
+	enum threads_mode threads;
+	size_t group_beyond; /* goroutines */
 };
 
-enum { OPT_ONCE = 0x200, OPT_THREADS };
+enum { OPT_ONCE = 0x200, OPT_THREADS, OPT_GOROUTINES };
 
 static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "Serving:", 1 },
@@ -22,14 +30,41 @@ static const struct argp_option options[] = {
 	  ":PORT (default :1234; loopback only), HOST:PORT, [ADDR]:PORT, :0 (a free port, printed), "
 	  "unix:PATH, or stdio", 1 },
 	{ "once", OPT_ONCE, NULL, 0, "End with the first client's leaving", 1 },
-	{ "threads", OPT_THREADS, "auto|os", 0, "What the debugger's threads are: the OS threads (os)", 1 },
+	{ "threads", OPT_THREADS, "MODE", 0,
+	  "What the debugger's threads are: the OS threads (os), the goroutines (go) or both (all); auto, the "
+	  "default, is all for Go programs", 1 },
+	{ "goroutines", OPT_GOROUTINES, "N|all", 0,
+	  "With more than N goroutines (1000) show those with the same stack and state as one thread", 1 },
 	{ 0 },
 };
 
-static void set_threads(struct argp_state *state, const char *arg)
+static void set_threads(struct argp_state *state, struct serve_options *o, const char *arg)
 {
-	if (strcmp(arg, "auto") != 0 && strcmp(arg, "os") != 0)
-		argp_error(state, "--threads=%s: this version knows auto and os", arg);
+	static const char *const names[] = { "auto", "os", "go", "all" };
+
+	for (size_t i = 0; i < GC_COUNT(names); i++) {
+		if (strcmp(arg, names[i]) == 0) {
+			o->threads = (enum threads_mode)i;
+			return;
+		}
+	}
+	argp_error(state, "--threads=%s is none of auto, os, go, all", arg);
+}
+
+static void set_goroutines(struct argp_state *state, struct serve_options *o, const char *arg)
+{
+	unsigned long n;
+	char *end;
+
+	if (strcmp(arg, "all") == 0) {
+		o->group_beyond = SIZE_MAX;
+		return;
+	}
+	errno = 0;
+	n = strtoul(arg, &end, 10);
+	if (*arg < '0' || *arg > '9' || *end || errno)
+		argp_error(state, "--goroutines=%s is neither a number nor all", arg);
+	o->group_beyond = n;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -44,7 +79,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->once = true;
 		return 0;
 	case OPT_THREADS:
-		set_threads(state, arg);
+		set_threads(state, o, arg);
+		return 0;
+	case OPT_GOROUTINES:
+		set_goroutines(state, o, arg);
 		return 0;
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->common;
@@ -117,7 +155,7 @@ static void on_ready(void *data, const char *address, bool loopback)
 	*hinted = true;
 }
 
-static int serve(const struct gc_process *process, const struct serve_options *o)
+static int serve(struct gc_target *target, const struct serve_options *o)
 {
 	bool hinted = false;
 	const struct gc_listen where = {
@@ -132,36 +170,68 @@ static int serve(const struct gc_process *process, const struct serve_options *o
 		.nmonitors = monitor_command_count,
 		.trace = o->common.verbose > 1,
 	};
+	struct gc_error err;
+
+	if (gc_rsp_serve(target, &rsp, &where, &err) == GC_OK)
+		return EXIT_DONE;
+	gc_warn("%s", err.text);
+	return err.code == GC_E_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
+}
+
+/** Show goroutines too, if that is wanted and there are any; @why gets the reason if they cannot be shown. */
+static void add_goroutines(struct gc_target **target, const struct serve_options *o, struct gc_error *why)
+{
+	const struct gc_go_target_options wanted = {
+		.only_goroutines = o->threads == THREADS_GO,
+		.group_beyond = o->group_beyond,
+	};
+
+	why->code = GC_OK;
+	if (o->threads == THREADS_OS || gc_go_target_new(target, *target, &wanted, why) == GC_OK ||
+	    (o->threads == THREADS_AUTO && why->code == GC_E_NOT_FOUND))
+		why->code = GC_OK;
+}
+
+static void print_banner(struct gc_target *target, const struct gc_error *no_goroutines)
+{
+	struct gc_buf banner = GC_BUF_INIT;
+
+	banner_text(target, no_goroutines->code != GC_OK ? no_goroutines->text : NULL, &banner);
+	fputs(gc_buf_text(&banner), stderr);
+	gc_buf_deinit(&banner);
+}
+
+static int serve_process(const struct gc_process *process, const struct serve_options *o)
+{
+	struct gc_program_file *program_file = NULL;
 	struct gc_target *target;
 	struct gc_error err;
+	int status;
 
 	if (gc_core_target_new(&target, process, &err) != GC_OK) {
 		print_error(o->core, &err);
 		return EXIT_UNUSABLE;
 	}
-	if (gc_rsp_serve(target, &rsp, &where, &err) != GC_OK) {
-		gc_warn("%s", err.text);
-		gc_target_free(target);
-		return err.code == GC_E_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
-	}
+	if (gc_program_file_new(&program_file, process, &err) == GC_OK)
+		target->program_file = program_file;
+	add_goroutines(&target, o, &err);
+	print_banner(target, &err);
+	status = serve(target, o);
 	gc_target_free(target);
-	return EXIT_DONE;
+	gc_program_file_free(program_file);
+	return status;
 }
 
 int run_serve(int argc, char **argv)
 {
-	struct serve_options o = { .listen = ":1234" };
-	struct gc_buf banner = GC_BUF_INIT;
+	struct serve_options o = { .listen = ":1234", .group_beyond = GC_GO_GROUP_BEYOND };
 	struct gc_process process;
 	int status;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (!open_process(&process, o.core, o.program, &o.common))
 		return EXIT_UNUSABLE;
-	banner_text(&process, &banner);
-	fputs(gc_buf_text(&banner), stderr);
-	gc_buf_deinit(&banner);
-	status = serve(&process, &o);
+	status = serve_process(&process, &o);
 	gc_process_close(&process);
 	return status;
 }

@@ -1,4 +1,4 @@
-/* Shared by images.c, image_rows.c and image_check.c: images while they are being found out. */
+/* Shared by images.c and the image_*.c: images while they are being found out. */
 #ifndef CORE_IMAGE_WORK_H
 #define CORE_IMAGE_WORK_H
 
@@ -77,6 +77,34 @@ bool gc_image_read_dumped(const struct gc_space *space, uint64_t addr, void *buf
 
 /** AT_ENTRY; Delve's dumps say it in their header note. */
 bool gc_image_entry(const struct gc_core *core, uint64_t *out);
+
+struct gc_finder;
+
+/** List the images of NT_FILE, or the program of a core without it, and the vDSO. */
+enum gc_code gc_image_list(struct gc_image_set *set, struct gc_error *err);
+
+/** The dynamic linker, if no row is its. */
+enum gc_code gc_image_add_interp(struct gc_image_set *set, struct gc_error *err);
+
+/** Read the link map with what is known so far, and add what is new. */
+enum gc_code gc_image_add_links(struct gc_image_set *set, bool *added, struct gc_error *err);
+
+/** PROGRAM, as the user gave it. */
+enum gc_code gc_image_use_program(struct gc_image_set *set, struct gc_error *err);
+
+/** Find a copy of an image, or learn why there is none. */
+enum gc_code gc_image_look_for(struct gc_image_set *set, struct gc_finder *finder, struct gc_image_work *w,
+			       struct gc_error *err);
+
+/** Does the core hold private memory that was written to? Not with a coredump_filter without bits 0 and 2. */
+bool gc_image_dumps_private(const struct gc_space *space);
+
+/** The PT_LOAD of the copy that has @addr, or NULL. */
+const Elf64_Phdr *gc_image_load_at(const struct gc_image *image, uint64_t addr, uint64_t page_size);
+
+/** Supply the space with what the image's copy holds of its rows. */
+enum gc_code gc_image_recover(struct gc_image_set *set, const struct gc_image_work *w, bool private_dumped,
+			      struct gc_error *err);
 
 enum gc_fit {
 	GC_FITS,

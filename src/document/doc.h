@@ -64,6 +64,20 @@ void gc_doc_place(struct gc_doc *d, uint64_t addr, struct gc_place *out);
 /** Forget the symbols. */
 void gc_doc_names_free(struct gc_doc *d);
 
+/* Parts that several documents of a core have. */
+
+/** From "kind" to "command_line". */
+void gc_doc_process(struct gc_doc *d, json_t *root);
+
+/** The signal that ended the process, NULL: none; and a signal by its number alone. */
+json_t *gc_doc_signal(struct gc_doc *d);
+json_t *gc_doc_signal_named(struct gc_doc *d, int number);
+
+json_t *gc_doc_images(struct gc_doc *d);
+
+/** What is at or near @asked, with a sentence as "text". */
+json_t *gc_doc_address(struct gc_doc *d, uint64_t asked);
+
 /** "dumped", "recovered", "missing", "truncated" */
 const char *gc_doc_class(enum gc_range_class what);
 

@@ -35,7 +35,7 @@ static void add_command_line(struct gc_doc *d, json_t *root, const char *args)
 		gc_doc_strn(d, root, "command_line", args, len);
 }
 
-static void add_process(struct gc_doc *d, json_t *root)
+void gc_doc_process(struct gc_doc *d, json_t *root)
 {
 	const struct gc_core *core = &d->p->core;
 	const struct gc_prpsinfo *ps = &core->prpsinfo;
@@ -58,7 +58,7 @@ static void add_process(struct gc_doc *d, json_t *root)
 	add_command_line(d, root, ps->args);
 }
 
-static json_t *signal_named(struct gc_doc *d, int number)
+json_t *gc_doc_signal_named(struct gc_doc *d, int number)
 {
 	json_t *signal = gc_doc_object(d);
 	char name[16];
@@ -69,8 +69,7 @@ static json_t *signal_named(struct gc_doc *d, int number)
 	return signal;
 }
 
-/** The signal that ended the process; NULL: none. */
-static json_t *signal_of(struct gc_doc *d)
+json_t *gc_doc_signal(struct gc_doc *d)
 {
 	const struct gc_core *core = &d->p->core;
 	const struct gc_siginfo *info = &core->siginfo;
@@ -78,7 +77,7 @@ static json_t *signal_of(struct gc_doc *d)
 
 	if (!core->signal)
 		return NULL;
-	signal = signal_named(d, core->signal);
+	signal = gc_doc_signal_named(d, core->signal);
 	if (!core->has_siginfo || info->signo != core->signal)
 		return signal;
 	gc_doc_int(d, signal, "code", info->code);
@@ -183,7 +182,7 @@ static json_t *threads_of(struct gc_doc *d)
 		gc_doc_bool(d, thread, "crashed", crashed);
 		/* the kernel writes the fatal signal into every thread's note */
 		if (crashed)
-			gc_doc_set(d, thread, "signal", signal_named(d, t->cursig));
+			gc_doc_set(d, thread, "signal", gc_doc_signal_named(d, t->cursig));
 		add_position(d, thread, t, crashed);
 		gc_doc_append(d, array, thread);
 	}
@@ -279,7 +278,7 @@ static json_t *image_of(struct gc_doc *d, const struct gc_image *image)
 	return object;
 }
 
-static json_t *images_of(struct gc_doc *d)
+json_t *gc_doc_images(struct gc_doc *d)
 {
 	json_t *array = gc_doc_array(d);
 
@@ -340,14 +339,14 @@ json_t *gc_info_core(const struct gc_process *p)
 {
 	struct gc_doc d = { .p = p };
 	json_t *root = gc_doc_begin(&d, "info", p->core.input.path, gc_doc_program(p), p->core.arch);
-	json_t *signal = signal_of(&d);
+	json_t *signal = gc_doc_signal(&d);
 
-	add_process(&d, root);
+	gc_doc_process(&d, root);
 	if (signal)
 		gc_doc_set(&d, root, "signal", signal);
 	gc_doc_set(&d, root, "threads", threads_of(&d));
 	gc_doc_set(&d, root, "memory", memory_of(&d));
-	gc_doc_set(&d, root, "images", images_of(&d));
+	gc_doc_set(&d, root, "images", gc_doc_images(&d));
 	gc_doc_set_filled(&d, root, "libraries", libraries_of(&d));
 	gc_doc_set(&d, root, "notes", notes_of(&d));
 	add_program(&d, root);

@@ -28,7 +28,7 @@ static void put_str(struct gc_buf *out, const char *label, const json_t *object,
 		gc_text_line(out, label, text);
 }
 
-static void put_heading(struct gc_buf *out, const char *heading)
+void gc_text_heading(struct gc_buf *out, const char *heading)
 {
 	if (out->len)
 		gc_buf_char(out, '\n');
@@ -283,7 +283,7 @@ static void put_threads(struct gc_buf *out, const json_t *threads)
 
 	if (!json_array_size(threads))
 		return;
-	put_heading(out, "Threads");
+	gc_text_heading(out, "Threads");
 	json_array_foreach(threads, i, thread) {
 		const json_t *frame = json_array_get(json_object_get(thread, "frames"), 0);
 
@@ -310,7 +310,7 @@ static void put_images(struct gc_buf *out, const json_t *images)
 
 	if (!json_array_size(images))
 		return;
-	put_heading(out, "Images");
+	gc_text_heading(out, "Images");
 	json_array_foreach(images, i, image) {
 		const char *path = gc_json_str(image, "path"), *found = gc_json_str(image, "found_path");
 		struct gc_buf id = GC_BUF_INIT, where = GC_BUF_INIT;
@@ -386,7 +386,7 @@ static void put_notes(struct gc_buf *out, const json_t *notes)
 	size_t i;
 
 	if (groups && numbers && json_array_size(notes)) {
-		put_heading(out, "Notes");
+		gc_text_heading(out, "Notes");
 		json_array_foreach(notes, i, note)
 			group_note(groups, numbers, note);
 		for (i = 0; i < json_object_size(numbers); i++)
@@ -492,7 +492,7 @@ static void put_startup(struct gc_buf *out, const json_t *startup)
 
 	if (!json_array_size(startup))
 		return;
-	put_heading(out, "Run before and after main");
+	gc_text_heading(out, "Run before and after main");
 	json_array_foreach(startup, i, entry) {
 		const char *section = gc_json_str(entry, "section"), *value = gc_json_str(entry, "function");
 		const json_t *in_core = json_object_get(entry, "core");
@@ -554,7 +554,7 @@ static void put_undefined(struct gc_buf *out, const json_t *undefined)
 
 	if (!json_array_size(undefined))
 		return;
-	put_heading(out, "Undefined symbols");
+	gc_text_heading(out, "Undefined symbols");
 	by = names_by_version(undefined);
 	if (!by)
 		out->failed = true;
@@ -571,7 +571,7 @@ static void put_sections(struct gc_buf *out, const json_t *sections)
 
 	if (!json_array_size(sections))
 		return;
-	put_heading(out, "Sections for debuggers");
+	gc_text_heading(out, "Sections for debuggers");
 	json_array_foreach(sections, i, section) {
 		struct gc_buf size = GC_BUF_INIT;
 
@@ -589,7 +589,7 @@ static void put_go_settings(struct gc_buf *out, const json_t *settings)
 	size_t i;
 
 	if (json_array_size(settings))
-		put_heading(out, "Go build settings");
+		gc_text_heading(out, "Go build settings");
 	json_array_foreach(settings, i, setting) {
 		const char *key = gc_json_str(setting, "key"), *value = gc_json_str(setting, "value");
 
@@ -609,7 +609,7 @@ static void put_go_modules(struct gc_buf *out, const json_t *modules)
 
 	if (!json_array_size(modules))
 		return;
-	put_heading(out, "Go modules");
+	gc_text_heading(out, "Go modules");
 	json_array_foreach(modules, i, module) {
 		const char *by = gc_json_str(module, "replaced_by"), *version = gc_json_str(module, "replaced_version");
 
@@ -664,13 +664,13 @@ static void put_program_file(struct gc_buf *out, const json_t *info)
 	put_line(out, "file", &line);
 }
 
-static void put_problems(struct gc_buf *out, const json_t *problems)
+void gc_text_problems(struct gc_buf *out, const json_t *problems)
 {
 	const json_t *problem;
 	size_t i;
 
 	if (json_array_size(problems))
-		put_heading(out, "Problems");
+		gc_text_heading(out, "Problems");
 	json_array_foreach(problems, i, problem) {
 		const char *where = gc_json_str(problem, "where"), *what = gc_json_str(problem, "what");
 
@@ -682,13 +682,18 @@ static void put_problems(struct gc_buf *out, const json_t *problems)
 	}
 }
 
+void gc_text_core(struct gc_buf *out, const json_t *document)
+{
+	put_core(out, document);
+	put_core_file(out, document);
+	put_str(out, "command", document, "command_line");
+	put_signal(out, json_object_get(document, "signal"));
+	put_program(out, document);
+}
+
 static void put_core_summary(struct gc_buf *out, const json_t *info)
 {
-	put_core(out, info);
-	put_core_file(out, info);
-	put_str(out, "command", info, "command_line");
-	put_signal(out, json_object_get(info, "signal"));
-	put_program(out, info);
+	gc_text_core(out, info);
 	put_image_count(out, info);
 	put_memory(out, json_object_get(info, "memory"));
 	put_thread_count(out, info);
@@ -716,11 +721,11 @@ void gc_info_text(const json_t *info, struct gc_buf *out)
 	put_images(out, json_object_get(info, "images"));
 	put_notes(out, json_object_get(info, "notes"));
 	if (program) {
-		put_heading(out, "Program");
+		gc_text_heading(out, "Program");
 		put_facts(out, program);
 		put_fact_sections(out, program);
 	}
 	put_fact_sections(out, info);
 	put_go_sections(out, json_object_get(info, "go"));
-	put_problems(out, json_object_get(info, "problems"));
+	gc_text_problems(out, json_object_get(info, "problems"));
 }

@@ -177,7 +177,7 @@ static void add_mapped(struct gc_doc *d, json_t *object, uint64_t addr, size_t i
 		add_guarded(d, object, addr, index, text);
 }
 
-static json_t *address_of(struct gc_doc *d, uint64_t asked)
+json_t *gc_doc_address(struct gc_doc *d, uint64_t asked)
 {
 	const struct gc_space *space = &d->p->space;
 	uint64_t addr = space->arch->clean_data ? space->arch->clean_data(asked) : asked;
@@ -208,7 +208,7 @@ static json_t *addresses_of(struct gc_doc *d, const uint64_t *addrs, size_t nadd
 	json_t *array = gc_doc_array(d);
 
 	for (size_t i = 0; i < naddrs; i++)
-		gc_doc_append(d, array, address_of(d, addrs[i]));
+		gc_doc_append(d, array, gc_doc_address(d, addrs[i]));
 	return array;
 }
 

@@ -37,6 +37,17 @@ void gc_table_add(struct gc_table *t, const char *cell); /* NULL: empty */
 void gc_table_printf(struct gc_table *t, const char *format, ...) GC_PRINTF(2, 3);
 void gc_table_end(struct gc_table *t, struct gc_buf *out); /* write it */
 
+/* Parts that several documents of a core have. */
+
+/** The lines from "core" to "program". */
+void gc_text_core(struct gc_buf *out, const json_t *document);
+
+/** "Problems" and a line for each; nothing if there are none. */
+void gc_text_problems(struct gc_buf *out, const json_t *problems);
+
+/** A line between sections. */
+void gc_text_heading(struct gc_buf *out, const char *heading);
+
 /* Values of a document; a text must also stand what is not there. */
 const char *gc_json_str(const json_t *object, const char *key); /* or NULL */
 uint64_t gc_json_uint(const json_t *object, const char *key);   /* or 0 */

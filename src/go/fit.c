@@ -32,11 +32,6 @@ static bool in_text(const struct gc_go *go, uint64_t pc)
 	return false;
 }
 
-static bool zero_or_text(const struct gc_go *go, uint64_t pc)
-{
-	return pc == 0 || in_text(go, pc);
-}
-
 bool go_g_is_sound(const struct go_layout *layout, const uint8_t *g)
 {
 	uint64_t lo = gc_load_le64(g + G_STACK_LO), hi = gc_load_le64(g + G_STACK_HI);
@@ -50,40 +45,36 @@ bool go_g_is_sound(const struct go_layout *layout, const uint8_t *g)
 	return lo < hi && hi - lo <= MAX_STACK && (sp == 0 || (sp >= lo && sp <= hi)) && goid && goid < MAX_GOID;
 }
 
-/** More than has to hold of a single goroutine, which may be damaged. */
+/** More than has to hold of a single goroutine, which may be damaged, or a thread's of C. */
 static bool g_fits(const struct gc_go *go, const struct go_layout *l, const uint8_t *g)
 {
 	uint64_t lo = gc_load_le64(g + G_STACK_LO), hi = gc_load_le64(g + G_STACK_HI);
-	uint64_t syscallsp = gc_load_le64(g + l->g.syscallsp);
-	uint32_t status = go_g_status(l, g);
+	uint64_t syscallsp = gc_load_le64(g + l->g.syscallsp), syscallpc = gc_load_le64(g + l->g.syscallpc);
+	uint64_t lr = gc_load_le64(g + l->g.sched_lr);
 
-	if (!go_g_is_sound(l, g) || !zero_or_text(go, gc_load_le64(g + l->g.gopc)) ||
-	    !zero_or_text(go, gc_load_le64(g + l->g.sched_lr)) ||
-	    !zero_or_text(go, gc_load_le64(g + l->g.syscallpc)))
+	if (!go_g_is_sound(l, g) || (lr && !in_text(go, lr)))
 		return false;
-	if (go_is_hidden(status))
-		return true;
-	if (syscallsp && (syscallsp < lo || syscallsp > hi))
+	if ((syscallsp || syscallpc) && (syscallsp < lo || syscallsp > hi || !in_text(go, syscallpc)))
 		return false;
 	if (l->g.parent != NO_FIELD && gc_load_le64(g + l->g.parent) >= MAX_GOID)
 		return false;
-	return in_text(go, gc_load_le64(g + l->g.startpc)) &&
-	       (status != GC_GO_WAITING || g[l->g.waitreason] < MAX_REASON);
+	return in_text(go, gc_load_le64(g + l->g.gopc)) && in_text(go, gc_load_le64(g + l->g.startpc)) &&
+	       (go_g_status(l, g) != GC_GO_WAITING || g[l->g.waitreason] < MAX_REASON);
 }
 
 bool go_layout_fits(struct gc_go *go, const struct go_layout *layout)
 {
-	uint64_t n = go->nallgs < SAMPLE ? go->nallgs : SAMPLE, addr, last = 0;
+	uint64_t n = go->nallgs < SAMPLE_TRIED ? go->nallgs : SAMPLE_TRIED, addr, last = 0;
 	size_t good = 0, known = 0;
 	uint8_t g[GO_MAX_RECORD];
 
-	for (uint64_t i = 0; i < n; i++) {
+	for (uint64_t i = 0; i < n && known < SAMPLE; i++) {
 		if (!go_word(go, go->allgs + 8 * i, &addr) ||
-		    gc_space_read_all(&go->p->space, addr, g, layout->g.size, NULL) != GC_OK)
+		    gc_space_read_all(&go->p->space, addr, g, layout->g.size, NULL) != GC_OK ||
+		    go_is_hidden(go_g_status(layout, g))) /* which a zero elsewhere would seem too */
 			continue;
 		known++;
-		good += g_fits(go, layout, g) &&
-			(go_is_hidden(go_g_status(layout, g)) || gc_load_le64(g + layout->g.goid) != last);
+		good += g_fits(go, layout, g) && gc_load_le64(g + layout->g.goid) != last;
 		last = gc_load_le64(g + layout->g.goid);
 	}
 	return most(good, known);
@@ -107,31 +98,31 @@ static bool owns_g(struct gc_go *go, uint64_t m, uint16_t off, bool may_be_zero)
 	return g ? go_word(go, g + G_M, &back) && back == m : may_be_zero;
 }
 
-static bool m_fits(struct gc_go *go, const struct go_layout *l, uint64_t m)
+/** An M that has a thread. */
+static bool m_fits(struct gc_go *go, const struct go_layout *l, uint64_t m, uint64_t tid)
 {
-	uint64_t tid, id;
+	uint64_t id;
 
-	if (!owns_g(go, m, l->m.curg, true) || !go_word(go, m + l->m.procid, &tid) ||
-	    !go_word(go, m + l->m.id, &id) || id >= GC_MAX_MS)
-		return false;
-	if (tid == 0) /* of C code that has not called Go yet */
-		return true;
-	return owns_g(go, m, l->m.gsignal, false) && (!go->p->core.nthreads || has_thread(go, tid));
+	return owns_g(go, m, l->m.curg, true) && owns_g(go, m, l->m.gsignal, false) &&
+	       go_word(go, m + l->m.id, &id) && id < GC_MAX_MS &&
+	       (!go->p->core.nthreads || has_thread(go, tid));
 }
 
-/** With this layout go->allm was found. */
-static bool ms_fit(struct gc_go *go, const struct go_layout *l)
+/** How many of the Ms from go->allm on fit; 0 if most do not. */
+static size_t fitting_ms(struct gc_go *go, const struct go_layout *l)
 {
 	size_t good = 0, known = 0;
-	uint64_t m = go->allm;
+	uint64_t m = go->allm, tid;
 
-	while (m && known < SAMPLE) {
-		known++;
-		good += m_fits(go, l, m);
+	for (size_t i = 0; m && i < SAMPLE; i++) {
+		if (go_word(go, m + l->m.procid, &tid) && tid) { /* one for callbacks from C has none */
+			known++;
+			good += m_fits(go, l, m, tid);
+		}
 		if (!go_word(go, m + l->m.alllink, &m))
 			break;
 	}
-	return most(good, known);
+	return most(good, known) ? good : 0;
 }
 
 /** Does the first element of a function's inline tree look like a call? */
@@ -212,13 +203,48 @@ static const struct go_layout *fit_g(struct gc_go *go)
 	return NULL;
 }
 
+/** The one that finds most, for a wrong one can seem to end the list early. */
 static const struct go_layout *fit_m(struct gc_go *go)
 {
+	const struct go_layout *best = NULL;
+	size_t most_ms = 0, n;
+
 	for (size_t i = go_nlayouts; i-- > 0;) {
 		go->own.m = go_layouts[i].m;
 		go_find_allm(go);
-		if (ms_fit(go, &go_layouts[i]))
-			return &go_layouts[i];
+		n = fitting_ms(go, &go_layouts[i]);
+		if (n > most_ms) {
+			most_ms = n;
+			best = &go_layouts[i];
+		}
+	}
+	return best;
+}
+
+/** Is there a value, whose type is one of the program's, where this layout says that a panic has it? */
+static bool panic_fits(struct gc_go *go, const struct go_layout *l, uint64_t panic)
+{
+	uint64_t type, link;
+
+	if (!go_word(go, panic + l->panic.arg, &type) || !go_word(go, panic + l->panic.link, &link))
+		return false;
+	for (size_t i = 0; i < go->modules.count; i++)
+		if (type >= go->modules.list[i].types && type < go->modules.list[i].etypes)
+			return link == 0 || go_word(go, link, &link);
+	return false;
+}
+
+/** By the first goroutine that panics. */
+static const struct go_layout *fit_panic(struct gc_go *go)
+{
+	uint64_t n = go->nallgs < GC_MAX_GOROUTINES ? go->nallgs : GC_MAX_GOROUTINES, g, panic;
+
+	for (uint64_t k = 0; k < n; k++) {
+		if (!go_word(go, go->allgs + 8 * k, &g) || !go_word(go, g + G_PANIC, &panic) || !panic)
+			continue;
+		for (size_t i = go_nlayouts; i-- > 0;)
+			if (panic_fits(go, &go_layouts[i], panic))
+				return &go_layouts[i];
 	}
 	return NULL;
 }
@@ -242,7 +268,7 @@ static uint8_t wrapper_id(const struct gc_go *go)
 
 bool go_fit_layout(struct gc_go *go)
 {
-	const struct go_layout *md, *g, *m;
+	const struct go_layout *md, *g, *m, *panic;
 
 	go->own = go_layouts[go_nlayouts - 1];
 	go->layout = &go->own;
@@ -253,15 +279,20 @@ bool go_fit_layout(struct gc_go *go)
 		go->own.md = md->md;
 	if (g)
 		go->own.g = g->g;
-	if (m)
+	if (m) {
 		go->own.m = m->m;
-	else
+		go_find_allm(go);
+	} else {
 		go->allm = 0;
+	}
+	apply_md(go);
+	panic = fit_panic(go);
+	if (panic)
+		go->own.panic = panic->panic;
 	go->own.minor = g ? g->minor : go_layouts[go_nlayouts - 1].minor;
 	/* nothing confirms these */
 	go->own.m.vdsosp = go->own.m.vdsopc = NO_FIELD;
 	go->own.panic.recovered = go->own.panic.goexit = NO_FIELD;
 	go->own.wrapper = wrapper_id(go);
-	apply_md(go);
 	return g != NULL;
 }

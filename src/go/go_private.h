@@ -7,7 +7,7 @@
 #include "go/layout.h"
 
 /** What a scan for the runtime's structures may look at; one limit for all scans of a core. */
-#define GO_SCAN_BUDGET ((uint64_t)4 << 30)
+#define GO_SCAN_BUDGET ((uint64_t)1 << 30)
 
 /** Bytes at addresses, of a process or of a file. */
 struct go_memory {
@@ -31,6 +31,7 @@ struct go_scan {
 	/* called with a word's address and @ahead bytes from it on; false ends the scan */
 	bool (*visit)(void *data, uint64_t addr, const uint8_t *bytes);
 	void *data;
+	bool stopped;        /* set: by visit, or for lack of memory */
 };
 
 /** Visit the aligned words of [scan->at, scan->end) that can be read. */

@@ -1,6 +1,6 @@
 #include "go/layout.h"
 
-#include "gocore/error.h"
+#include "gocore/go.h"
 
 /*
  * runtime/symtab.go (moduledata), runtime/runtime2.go (g, m, _panic). Field
@@ -82,4 +82,15 @@ const struct go_layout *go_layout_for(int minor)
 	while (i > 0 && minor < go_layouts[i].minor)
 		i--;
 	return &go_layouts[i];
+}
+
+void gc_go_offsets(struct gc_go_offsets *out, int minor)
+{
+	const struct go_layout *layout = minor ? go_layout_for(minor) : &go_layouts[go_nlayouts - 1];
+
+	*out = (struct gc_go_offsets){
+		.g_stack_hi = G_STACK_HI, .g_m = G_M, .g_sched_sp = G_SCHED_SP, .g_sched_pc = G_SCHED_PC,
+		.g_sched_lr = layout->g.sched_lr, .g_sched_fp = layout->g.sched_fp, .m_curg = layout->m.curg,
+		.m_vdso_sp = layout->m.vdsosp, .m_vdso_pc = layout->m.vdsopc,
+	};
 }

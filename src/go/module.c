@@ -54,6 +54,7 @@ void go_scan_run(struct go_scan *scan)
 			go_on = scan->visit(scan->data, scan->at + off, chunk + off);
 		scan->at += step;
 	}
+	scan->stopped = !go_on;
 	free(chunk);
 }
 

@@ -4,6 +4,7 @@
 #include "go/go_private.h"
 
 #define FREE_KEY    UINT64_MAX
+#define MAX_PC      (UINT64_MAX / 4)  /* above is no user space; keys have room for a flag */
 #define MAX_CACHED  (1U << 18)  /* then the cache starts anew */
 #define MAX_LINES   64          /* calls inlined into each other that are shown */
 
@@ -122,13 +123,15 @@ const struct go_pc *go_pc_lookup(struct gc_go *go, uint64_t pc, bool exact)
 	struct gc_pcfunc f;
 	size_t n;
 
+	if (pc > MAX_PC)
+		return NULL;
 	if (go->pcs.size) {
 		slot = find_slot(&go->pcs, key);
 		if (slot->key == key)
 			return slot;
 	}
 	m = module_at(go, pc);
-	if (!m || !gc_pclntab_find(&m->table, pc, &f) || key == FREE_KEY || !make_room(&go->pcs))
+	if (!m || !gc_pclntab_find(&m->table, pc, &f) || !make_room(&go->pcs))
 		return NULL;
 	/* The return address of a call that ends its function is the next one's entry: it is not taken back
 	 * then, as the runtime does not (symPC of runtime/traceback.go). */

@@ -132,15 +132,29 @@ static bool visit_allgs(void *data, uint64_t addr, const uint8_t *bytes)
 	return true;
 }
 
+/** Scan what the core has of [@start, @end). */
 static void scan_data(struct gc_go *go, uint64_t start, uint64_t end, size_t ahead,
 		      bool (*visit)(void *, uint64_t, const uint8_t *), void *data)
 {
-	struct go_scan scan = {
-		.mem = { go_read_space, (void *)&go->p->space }, .at = start, .end = end,
-		.budget = &go->budget, .ahead = ahead, .visit = visit, .data = data,
-	};
+	const struct gc_space *space = &go->p->space;
 
-	go_scan_run(&scan);
+	for (size_t i = gc_space_index(space, start); i < space->count && space->ranges[i].start < end; i++) {
+		const struct gc_range *r = &space->ranges[i];
+		struct go_scan scan = {
+			.mem = { go_read_space, (void *)space }, .at = r->start > start ? r->start : start,
+			.end = r->end < end ? r->end : end, .budget = &go->budget, .ahead = ahead,
+			.visit = visit, .data = data,
+		};
+
+		if (!gc_range_served(r))
+			continue;
+		while (i + 1 < space->count && space->ranges[i + 1].start == scan.end &&
+		       gc_range_served(&space->ranges[i + 1]))
+			scan.end = space->ranges[++i].end < end ? space->ranges[i].end : end;
+		go_scan_run(&scan);
+		if (scan.stopped)
+			return;
+	}
 }
 
 /** The variables are in .bss; the rest of the data is looked at only if they are not. */

@@ -519,12 +519,11 @@ enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, s
 			     struct gc_error *err)
 {
 	struct gc_regs regs;
-	enum gc_code code = gc_regs_init(&regs, &go->p->regmap, err);
+	enum gc_code code = gc_core_regs(&go->p->core, thread, &go->p->regmap, &regs, NULL, err);
 
 	if (code != GC_OK)
 		return code;
-	code = gc_core_regs(&go->p->core, thread, &go->p->regmap, &regs, NULL, err);
-	if (code == GC_OK && !gc_go_from_regs(go, thread->tid, &regs, out))
+	if (!gc_go_from_regs(go, thread->tid, &regs, out))
 		code = gc_fail(err, GC_E_NOT_FOUND, "thread %" PRId64 " has no registers", thread->tid);
 	gc_regs_deinit(&regs);
 	return code;

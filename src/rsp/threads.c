@@ -11,12 +11,7 @@ static const struct gc_tids *all_threads(const struct gc_rsp *rsp)
 
 bool gc_rsp_has_thread(const struct gc_rsp *rsp, gc_tid tid)
 {
-	const struct gc_tids *tids = all_threads(rsp);
-
-	for (size_t i = 0; i < tids->count; i++)
-		if (tids->list[i] == tid)
-			return true;
-	return false;
+	return rsp->target->ops->has_thread(rsp->target, tid);
 }
 
 /** One id: hex, or -1 for all. */

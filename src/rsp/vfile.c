@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gocore/procfs.h"
+#include "gocore/program_file.h"
 #include "rsp/commands.h"
 
 /* "Errno Values" and "Open Flags" of the File-I/O protocol, which are no host's own. */
@@ -123,6 +124,18 @@ static const struct gc_input *find_image(const struct gc_process *p, const char 
 	return image && image->file ? &image->file->input : NULL;
 }
 
+/** The program's file, or what is served in its place. */
+static void use_image(struct gc_target *t, struct gc_open_file *file)
+{
+	const struct gc_image *program = gc_images_program(&t->process->images);
+
+	if (t->program_file && program && program->file && file->input == &program->file->input &&
+	    gc_program_file_get(t->program_file, &file->bytes, &file->size, NULL) == GC_OK)
+		return;
+	file->bytes = file->input->bytes;
+	file->size = file->input->size;
+}
+
 /** Fill @file with what the client calls @path. @return false if we have none */
 static bool open_path(struct gc_target *t, const char *path, struct gc_open_file *file, struct gc_error *err)
 {
@@ -134,8 +147,7 @@ static bool open_path(struct gc_target *t, const char *path, struct gc_open_file
 		path = gc_buf_text(&link);
 	file->input = find_image(t->process, path);
 	if (file->input) {
-		file->bytes = file->input->bytes;
-		file->size = file->input->size;
+		use_image(t, file);
 		gc_buf_deinit(&link);
 		return true;
 	}

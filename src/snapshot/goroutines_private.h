@@ -21,8 +21,11 @@ struct goroutines {
 	gc_write_fn *write;
 	void *data;
 
+	struct c_frames *c;                 /* made when the first goroutine in C is met */
 	struct gc_intern matched;           /* addresses of function names, */
 	struct gc_buf matches;              /* and for each whether it matches options->function */
+	size_t nframes;                     /* of all goroutines so far */
+	bool full;                          /* that were too many */
 };
 
 /** One goroutine and its frames. */
@@ -49,6 +52,18 @@ extern const struct goroutines_writer goroutines_folded, goroutines_pprof;
 /** Pass g->out on. @return GC_E_MEMORY or GC_E_IO */
 enum gc_code goroutines_flush(struct goroutines *g, struct gc_error *err);
 
+/**
+ * Append the frames of the C code that a goroutine has called and is in, down to
+ * where its own stack begins. None for one that is not in C; what cannot be
+ * unwound is left out.
+ *
+ * C frames further down, between a callback and the call that led to it, are not
+ * shown: like the runtime's traceback this is the goroutine's own stack.
+ */
+enum gc_code goroutine_c_frames(struct goroutines *g, const struct gc_goroutine *goroutine, struct gc_frames *out,
+				struct gc_error *err);
+void goroutine_c_close(struct goroutines *g);
+
 /* Goroutines with the same frames, state and creator as one. */
 
 struct goroutine_group {
@@ -56,12 +71,14 @@ struct goroutine_group {
 	size_t count;
 	uint32_t min_minutes, max_minutes;
 	struct gc_buf goids;         /* uint64_t each, in host order */
+	size_t order;                /* in which they came */
 };
 
 struct goroutine_groups {
 	struct gc_intern keys;       /* a group's index is its key's */
 	struct goroutine_group *list;
 	size_t count, cap;
+	size_t nframes;              /* of all groups */
 	struct gc_buf key;
 };
 
@@ -108,13 +125,13 @@ struct profile {
 	struct gc_buf function_bytes, location_bytes, mapping_bytes;
 	int64_t *counts;            /* of samples */
 	size_t cap;
-	struct gc_buf scratch, message;
+	struct gc_buf scratch, message, text;
 };
 
 enum gc_code profile_init(struct profile *profile, struct gc_error *err);
 enum gc_code profile_add(struct profile *profile, const struct gc_frame *frames, size_t nframes,
 			 const struct profile_label *labels, size_t nlabels, struct gc_error *err);
-/** Encode as one message, not compressed. @param time_nanos 0: unknown */
+/** Encode as one message, not compressed. */
 enum gc_code profile_encode(struct profile *profile, struct gc_buf *out, struct gc_error *err);
 void profile_deinit(struct profile *profile);
 

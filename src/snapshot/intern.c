@@ -22,19 +22,19 @@ static uint64_t hash_of(const uint8_t *p, size_t len)
 
 bool gc_intern_room(void *array, size_t *cap, size_t index, size_t size)
 {
-	void **list = array;
 	size_t more = *cap ? *cap : 64;
-	void *grown;
+	void *list;
 
 	if (index < *cap)
 		return true;
 	while (more <= index)
 		more *= 2;
-	grown = more <= SIZE_MAX / 2 / size ? realloc(*list, more * size) : NULL;
-	if (!grown)
+	memcpy(&list, array, sizeof(list)); /* a pointer to another type may not be read as void * */
+	list = more <= SIZE_MAX / 2 / size ? realloc(list, more * size) : NULL;
+	if (!list)
 		return false;
-	memset((char *)grown + *cap * size, 0, (more - *cap) * size);
-	*list = grown;
+	memset((char *)list + *cap * size, 0, (more - *cap) * size);
+	memcpy(array, &list, sizeof(list));
 	*cap = more;
 	return true;
 }

@@ -20,7 +20,7 @@ struct gc_intern {
 /**
  * Find a key, and add it if it is new.
  *
- * @param index its number; if it is that of the last one and count grew, it is new
+ * @param index its number; it is new if count was that before
  */
 enum gc_code gc_intern(struct gc_intern *set, const void *key, size_t len, size_t *index, struct gc_error *err);
 
@@ -31,7 +31,12 @@ const void *gc_intern_bytes(const struct gc_intern *set, size_t index, size_t *l
 void gc_intern_clear(struct gc_intern *set);
 void gc_intern_deinit(struct gc_intern *set);
 
-/** Make room for element @index of an array; new elements are zero. @return false: no memory */
+/**
+ * Make room for element @index of an array; new elements are zero.
+ *
+ * @param array address of the pointer to it
+ * @return false: no memory
+ */
 bool gc_intern_room(void *array, size_t *cap, size_t index, size_t size);
 
 #endif

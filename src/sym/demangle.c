@@ -38,7 +38,7 @@ static void add(const char *text, size_t len, void *data)
 }
 
 /** @return allocated output, or NULL */
-static struct output *demangle(const char *mangled)
+static struct output *demangle(const char *mangled, int options)
 {
 	struct output *volatile out = calloc(1, sizeof(*out));
 
@@ -46,14 +46,14 @@ static struct output *demangle(const char *mangled)
 		return NULL;
 	if (setjmp(out->enough) == 0 &&
 	    (rust_demangle_callback(mangled, 0, add, out) ||
-	     cplus_demangle_v3_callback(mangled, DMGL_PARAMS | DMGL_ANSI, add, out)))
+	     cplus_demangle_v3_callback(mangled, options, add, out)))
 		return out;
 	gc_buf_deinit(&out->text);
 	free(out);
 	return NULL;
 }
 
-char *gc_demangle(const char *mangled)
+static char *name_of(const char *mangled, int options)
 {
 	struct output *out;
 	char *name;
@@ -61,10 +61,20 @@ char *gc_demangle(const char *mangled)
 	if (mangled[0] != '_' || (mangled[1] != 'Z' && mangled[1] != 'R') ||
 	    strnlen(mangled, MAX_MANGLED) == MAX_MANGLED)
 		return NULL;
-	out = demangle(mangled);
+	out = demangle(mangled, options);
 	if (!out)
 		return NULL;
 	name = out->text.data;
 	free(out);
 	return name;
+}
+
+char *gc_demangle(const char *mangled)
+{
+	return name_of(mangled, DMGL_PARAMS | DMGL_ANSI);
+}
+
+char *gc_demangle_function(const char *mangled)
+{
+	return name_of(mangled, DMGL_ANSI);
 }

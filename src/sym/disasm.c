@@ -1,9 +1,10 @@
 #include "gocore/disasm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include <capstone/capstone.h>
+#include "sym/disasm_private.h"
 
 /* What capstone calls the architectures. Syntax as gdb and objdump have it. */
 static const struct choice {
@@ -11,9 +12,17 @@ static const struct choice {
 	cs_arch arch;
 	cs_mode mode;
 	cs_opt_value syntax;
+	gc_operands_fn *operands; /* NULL: the architecture tells without capstone */
 } choices[] = {
-	{ "x86_64", CS_ARCH_X86, CS_MODE_64, CS_OPT_SYNTAX_ATT },
-	{ "aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, CS_OPT_SYNTAX_DEFAULT },
+	{ "x86_64", CS_ARCH_X86, CS_MODE_64, CS_OPT_SYNTAX_ATT, gc_operands_x86 },
+	{ "aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, CS_OPT_SYNTAX_DEFAULT, NULL },
+};
+
+struct gc_disasm {
+	const struct gc_arch *arch;
+	const struct choice *choice;
+	csh handle;
+	cs_insn *insn; /* without details, used again and again */
 };
 
 static const struct choice *choice_of(const struct gc_arch *arch)
@@ -24,9 +33,8 @@ static const struct choice *choice_of(const struct gc_arch *arch)
 	return NULL;
 }
 
-static enum gc_code open_handle(const struct gc_arch *arch, csh *out, struct gc_error *err)
+static enum gc_code open_handle(const struct gc_arch *arch, const struct choice *choice, csh *out, struct gc_error *err)
 {
-	const struct choice *choice = choice_of(arch);
 	csh handle;
 	cs_err failed;
 
@@ -43,6 +51,44 @@ static enum gc_code open_handle(const struct gc_arch *arch, csh *out, struct gc_
 	return GC_OK;
 }
 
+enum gc_code gc_disasm_open(struct gc_disasm **out, const struct gc_arch *arch, struct gc_error *err)
+{
+	struct gc_disasm *d = calloc(1, sizeof(*d));
+	enum gc_code code;
+
+	if (!d)
+		return gc_fail_memory(err);
+	d->arch = arch;
+	d->choice = choice_of(arch);
+	code = open_handle(arch, d->choice, &d->handle, err);
+	if (code != GC_OK) {
+		free(d);
+		return code;
+	}
+	d->insn = cs_malloc(d->handle);
+	if (!d->insn) {
+		gc_disasm_close(d);
+		return gc_fail_memory(err);
+	}
+	*out = d;
+	return GC_OK;
+}
+
+void gc_disasm_close(struct gc_disasm *d)
+{
+	if (!d)
+		return;
+	if (d->insn)
+		cs_free(d->insn, 1);
+	cs_close(&d->handle);
+	free(d);
+}
+
+static bool decode(struct gc_disasm *d, uint64_t addr, const uint8_t *bytes, size_t len)
+{
+	return cs_disasm_iter(d->handle, &bytes, &len, &addr, d->insn);
+}
+
 static void copy(const cs_insn *insn, struct gc_instruction *out)
 {
 	out->len = insn->size < GC_INSTRUCTION_MAX ? insn->size : GC_INSTRUCTION_MAX;
@@ -53,22 +99,50 @@ static void copy(const cs_insn *insn, struct gc_instruction *out)
 		snprintf(out->text, sizeof(out->text), "%s", insn->mnemonic);
 }
 
+enum gc_code gc_disasm_one(struct gc_disasm *d, uint64_t addr, const uint8_t *bytes, size_t len,
+			   struct gc_instruction *out, struct gc_error *err)
+{
+	if (!decode(d, addr, bytes, len))
+		return gc_fail(err, GC_E_FORMAT, "no instruction");
+	copy(d->insn, out);
+	return GC_OK;
+}
+
+size_t gc_disasm_len(struct gc_disasm *d, uint64_t addr, const uint8_t *bytes, size_t len)
+{
+	return decode(d, addr, bytes, len) ? d->insn->size : 0;
+}
+
+size_t gc_disasm_accesses(struct gc_disasm *d, const struct gc_regs *regs, uint64_t pc, const uint8_t *bytes,
+			  size_t len, struct gc_access out[GC_MAX_ACCESSES])
+{
+	cs_insn *insn = NULL;
+	size_t count = 0, n;
+
+	if (d->arch->accesses)
+		return d->arch->accesses(regs, pc, bytes, len, out);
+	if (!d->choice->operands)
+		return 0;
+	cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_ON);
+	cs_option(d->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_INTEL); /* with the other one some details are missing */
+	n = cs_disasm(d->handle, bytes, len, pc, 1, &insn);
+	if (n)
+		count = d->choice->operands(regs, insn, out);
+	cs_free(insn, n);
+	cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_OFF);
+	cs_option(d->handle, CS_OPT_SYNTAX, d->choice->syntax);
+	return count;
+}
+
 enum gc_code gc_disasm(const struct gc_arch *arch, uint64_t addr, const uint8_t *bytes, size_t len,
 		       struct gc_instruction *out, struct gc_error *err)
 {
-	cs_insn *insn = NULL;
-	size_t count;
-	csh handle;
-	enum gc_code code = open_handle(arch, &handle, err);
+	struct gc_disasm *d;
+	enum gc_code code = gc_disasm_open(&d, arch, err);
 
 	if (code != GC_OK)
 		return code;
-	count = cs_disasm(handle, bytes, len, addr, 1, &insn);
-	if (count)
-		copy(insn, out);
-	else
-		code = gc_fail(err, GC_E_FORMAT, "no instruction");
-	cs_free(insn, count);
-	cs_close(&handle);
+	code = gc_disasm_one(d, addr, bytes, len, out, err);
+	gc_disasm_close(d);
 	return code;
 }

@@ -1,6 +1,7 @@
 #include "sym/dwarf_file.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,12 +42,14 @@ typedef Dwarf_Obj_Access_Methods_a access_methods;
 typedef Dwarf_Obj_Access_Section_a access_section;
 typedef Dwarf_Unsigned section_index;
 typedef Dwarf_Small byte_order;
+#define LITTLE_ENDIAN_OBJECT 2 /* DW_END_little */
 #else
 typedef Dwarf_Obj_Access_Interface access_interface;
 typedef Dwarf_Obj_Access_Methods access_methods;
 typedef Dwarf_Obj_Access_Section access_section;
 typedef Dwarf_Half section_index;
 typedef Dwarf_Endianness byte_order;
+#define LITTLE_ENDIAN_OBJECT DW_OBJECT_LSB
 #endif
 
 struct gc_dwarf {
@@ -229,7 +232,7 @@ static int section_info(void *object, section_index index, access_section *out, 
 static byte_order little_endian(void *object)
 {
 	(void)object;
-	return DW_OBJECT_LSB;
+	return LITTLE_ENDIAN_OBJECT;
 }
 
 static Dwarf_Small eight(void *object)
@@ -310,7 +313,9 @@ static void connect(struct gc_dwarf *d)
 
 static void finish(Dwarf_Debug dbg)
 {
-	dwarf_object_finish(dbg, NULL);
+	Dwarf_Error error = NULL;
+
+	dwarf_object_finish(dbg, &error);
 }
 #endif
 
@@ -347,26 +352,21 @@ enum gc_code gc_dwarf_debug(struct gc_dwarf *d, Dwarf_Debug *out, struct gc_erro
 
 /* The whole. */
 
-struct search {
-	struct gc_elf_file *file;
-	bool found;
-};
-
 static bool is_debug_info(void *data, const char *name, const Elf64_Shdr *shdr)
 {
-	struct search *s = data;
+	bool *found = data;
 
-	s->found = (strcmp(name, ".debug_info") == 0 || strcmp(name, ".zdebug_info") == 0) &&
-		   shdr->sh_type != SHT_NOBITS && shdr->sh_size > 0;
-	return !s->found;
+	*found = (strcmp(name, ".debug_info") == 0 || strcmp(name, ".zdebug_info") == 0) &&
+		 shdr->sh_type != SHT_NOBITS && shdr->sh_size > 0;
+	return !*found;
 }
 
 bool gc_dwarf_is_in(struct gc_elf_file *file)
 {
-	struct search s = { .file = file };
+	bool found = false;
 
-	gc_elf_sections(file, is_debug_info, &s);
-	return s.found;
+	gc_elf_sections(file, is_debug_info, &found);
+	return found;
 }
 
 enum gc_code gc_dwarf_open(struct gc_dwarf **out, struct gc_elf_file *file, struct gc_error *err)

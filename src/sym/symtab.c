@@ -110,6 +110,17 @@ struct gc_elf_file *gc_symbols_file(struct gc_symbols *s, const struct gc_image 
 	return image->file ? image->file : i->own;
 }
 
+const Elf64_Phdr *gc_symbols_phdr(struct gc_symbols *s, const struct gc_image *image, uint32_t type)
+{
+	struct image_symbols *i = of_image(s, image);
+
+	open_image(s, i);
+	for (size_t n = 0; n < i->phdrs.count; n++)
+		if (i->phdrs.list[n].p_type == type)
+			return &i->phdrs.list[n];
+	return NULL;
+}
+
 static struct gc_elf_file *open_debug_file(struct gc_symbols *s, const struct gc_image *image)
 {
 	struct gc_elf_file *debug = calloc(1, sizeof(*debug));

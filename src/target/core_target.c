@@ -52,6 +52,11 @@ static const struct gc_tids *threads(struct gc_target *t)
 	return &of(t)->tids;
 }
 
+static bool has_thread(struct gc_target *t, gc_tid tid)
+{
+	return find_thread(t, tid) != NULL;
+}
+
 static enum gc_code read_regs(struct gc_target *t, gc_tid tid, struct gc_regs *out, struct gc_error *err)
 {
 	const struct gc_thread *thread = find_thread(t, tid);
@@ -104,6 +109,7 @@ static void destroy(struct gc_target *t)
 
 static const struct gc_target_ops core_ops = {
 	.threads = threads,
+	.has_thread = has_thread,
 	.read_regs = read_regs,
 	.describe = describe,
 	.signal = signal_of,

@@ -27,16 +27,22 @@ for how in 'x 65536' 'm 65536' 'x 8192' 'm 8192'; do
 	# shellcheck disable=SC2086 # two words
 	"$here/tests/bench/rsp_read" "$at" 0x10000000 $size $how
 done
+# The same random bytes for gdbserver: those of the process that has just served them.
+most=0
+while IFS='- ' read -r start end _; do
+	if ((0x$end - 0x$start > most)); then
+		most=$((0x$end - 0x$start)) content=0x$start
+	fi
+done < "/proc/${pids[0]}/maps"
 for server; do
-	"$server" 127.0.0.1:0 sleep 1000 2> "$tmp/server" > /dev/null &
-	pids+=($!)
-	n=$(port "$tmp/server")
-	# Any mapped memory will do: the code of the dynamic loader, where the process stands.
-	pc=$(gdb -nx -batch -ex 'set sysroot' -ex "target remote :$n" -ex 'output/x $pc' -ex disconnect 2> /dev/null |
-		sed -n 's/.*\(0x[0-9a-f]*\)$/\1/p' | tail -1)
-	echo "$server: 64 KiB again and again"
-	for how in 'x 65536' 'x 32768' 'm 8192' 'm 16384'; do
+	"$server" --attach 127.0.0.1:0 "${pids[0]}" 2> "$tmp/server" > /dev/null &
+	gdbserver=$!
+	at=127.0.0.1:$(port "$tmp/server")
+	echo "$server: $size bytes of the same"
+	for how in 'x 65536' 'x 32768' 'm 8192' 'm 4096'; do
 		# shellcheck disable=SC2086
-		"$here/tests/bench/rsp_read" "127.0.0.1:$n" "$pc" 65536 $how 20 || :
+		"$here/tests/bench/rsp_read" "$at" "$content" $((size / 8)) $how || :
 	done
+	kill -9 $gdbserver
+	wait $gdbserver 2> /dev/null || :
 done

@@ -1,0 +1,26 @@
+/*
+ * What clients get in the place of a Go program that was stripped: the same
+ * file with symbols behind it (gocore/symbol_file.h), made when the first
+ * client opens it.
+ */
+#ifndef GOCORE_PROGRAM_FILE_H
+#define GOCORE_PROGRAM_FILE_H
+
+#include "gocore/process.h"
+
+struct gc_program_file;
+
+/**
+ * Before the fork; the clients' processes share what one of them makes.
+ *
+ * @param p must outlive @out
+ * @return GC_E_NOT_FOUND if the program is at hand and needs no other file: it is not Go's, or not stripped
+ */
+enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_process *p, struct gc_error *err);
+void gc_program_file_free(struct gc_program_file *f);
+
+/** Its bytes, valid as long as @f. */
+enum gc_code gc_program_file_get(struct gc_program_file *f, const uint8_t **bytes, uint64_t *len,
+				 struct gc_error *err);
+
+#endif

@@ -1,0 +1,62 @@
+/* Reading debugging information entries (DIEs) by libdwarf: the few attributes that frames need. */
+#ifndef SYM_DWARF_DIE_H
+#define SYM_DWARF_DIE_H
+
+#include "sym/dwarf_file.h"
+
+/** DWARF 5 section 7.5; <dwarf.h> is libdwarf's or elfutils', whichever comes first. */
+enum {
+	GC_TAG_CLASS = 0x02, GC_TAG_LEXICAL_BLOCK = 0x0b, GC_TAG_COMPILE_UNIT = 0x11, GC_TAG_STRUCTURE = 0x13,
+	GC_TAG_UNION = 0x17, GC_TAG_INLINED = 0x1d, GC_TAG_MODULE = 0x1e, GC_TAG_CATCH_BLOCK = 0x25,
+	GC_TAG_SUBPROGRAM = 0x2e, GC_TAG_TRY_BLOCK = 0x32, GC_TAG_INTERFACE = 0x38, GC_TAG_NAMESPACE = 0x39,
+
+	GC_AT_NAME = 0x03, GC_AT_STMT_LIST = 0x10, GC_AT_LOW_PC = 0x11, GC_AT_HIGH_PC = 0x12,
+	GC_AT_LANGUAGE = 0x13, GC_AT_COMP_DIR = 0x1b, GC_AT_ABSTRACT_ORIGIN = 0x31, GC_AT_SPECIFICATION = 0x47,
+	GC_AT_RANGES = 0x55, GC_AT_CALL_FILE = 0x58, GC_AT_CALL_LINE = 0x59, GC_AT_LINKAGE_NAME = 0x6e,
+	GC_AT_MIPS_LINKAGE_NAME = 0x2007,
+};
+
+/** A file's .debug_info, and the one that dwz moved common entries to. */
+struct gc_dies {
+	struct gc_dwarf *dwarf;
+	Dwarf_Debug dbg;
+	struct gc_dies *supplement; /* or NULL */
+};
+
+/** @return the DIE at an offset of .debug_info, NULL: there is none */
+Dwarf_Die gc_die_at(struct gc_dies *dies, uint64_t offset);
+
+/** The first child, or NULL. */
+Dwarf_Die gc_die_child(struct gc_dies *dies, Dwarf_Die die);
+
+/** The next sibling, or NULL; @die is freed. */
+Dwarf_Die gc_die_next(struct gc_dies *dies, Dwarf_Die die);
+void gc_die_free(struct gc_dies *dies, Dwarf_Die die);
+
+uint64_t gc_die_offset(struct gc_dies *dies, Dwarf_Die die);
+unsigned gc_die_tag(struct gc_dies *dies, Dwarf_Die die);
+
+/** @return as long-lived as the file, or NULL */
+const char *gc_die_string(struct gc_dies *dies, Dwarf_Die die, unsigned attribute);
+bool gc_die_number(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, uint64_t *out);
+
+bool gc_die_address(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, uint64_t *out);
+
+/** An offset of another section, such as DW_AT_stmt_list. */
+bool gc_die_section_offset(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, uint64_t *out);
+
+/** What an attribute refers to. @return false if there is none; *out_dies may be the supplement */
+bool gc_die_reference(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, struct gc_dies **out_dies,
+		      uint64_t *out);
+
+/**
+ * Visit the address ranges of a DIE: DW_AT_low_pc and DW_AT_high_pc, or
+ * DW_AT_ranges in any version; stops when @visit returns false.
+ *
+ * @param base  the unit's DW_AT_low_pc, else 0: ranges before DWARF 5 count from there
+ * @return false if the DIE has no range attributes at all
+ */
+bool gc_die_ranges(struct gc_dies *dies, Dwarf_Die die, uint64_t base,
+		   bool (*visit)(void *data, uint64_t low, uint64_t high), void *data);
+
+#endif

@@ -1,0 +1,323 @@
+#include "gocore/lines.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gocore/debug_file.h"
+
+#include "sym/unit.h"
+#include "sym/unit_index.h"
+
+#define MAX_INLINED   256
+#define MAX_OVERLAPS  8           /* units that claim the same address */
+#define MAX_LOADED    (4U << 20)  /* rows and functions of all units that are kept */
+
+/** An answer. */
+struct answer {
+	uint64_t pc;
+	struct gc_line_frame *frames;
+	size_t count;               /* 0: nothing is known */
+	bool given;
+};
+
+struct gc_lines {
+	struct gc_elf_file *image, *debug;
+	const struct gc_find_options *options;
+	struct gc_elf_file supplement_file;
+	bool looked_for_supplement, has_supplement;
+	bool opened;
+	enum gc_code state;         /* of opening */
+	struct gc_error why;
+	struct gc_dies dies, supplement;
+	struct gc_unit_index index;
+	bool walked;                /* the index is of all units */
+	struct gc_unit **units;     /* those that were looked into */
+	size_t nunits;
+	uint64_t clock;
+	struct gc_function_names names;
+	struct answer *answers;     /* hash table by pc */
+	size_t nanswers, answers_size;
+	struct gc_error damage;
+};
+
+/* Opening. */
+
+enum gc_code gc_lines_new(struct gc_lines **out, struct gc_elf_file *image, struct gc_elf_file *debug,
+			  const struct gc_find_options *options, struct gc_error *err)
+{
+	struct gc_lines *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return gc_fail_memory(err);
+	l->image = image;
+	l->debug = debug;
+	l->options = options;
+	*out = l;
+	return GC_OK;
+}
+
+void gc_lines_free(struct gc_lines *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < l->answers_size; i++)
+		free(l->answers[i].frames);
+	free(l->answers);
+	for (size_t i = 0; i < l->nunits; i++) {
+		gc_unit_close(l->units[i]);
+		free(l->units[i]);
+	}
+	free(l->units);
+	gc_function_names_deinit(&l->names);
+	gc_unit_index_deinit(&l->index);
+	gc_dwarf_close(l->dies.dwarf);
+	gc_dwarf_close(l->supplement.dwarf);
+	if (l->has_supplement)
+		gc_elf_file_close(&l->supplement_file);
+	free(l);
+}
+
+/** The file that has the debug information; NULL: none. */
+static struct gc_elf_file *source_of(struct gc_lines *l)
+{
+	if (gc_dwarf_is_in(l->image))
+		return l->image;
+	return l->debug && gc_dwarf_is_in(l->debug) ? l->debug : NULL;
+}
+
+void gc_lines_open_files(struct gc_lines *l)
+{
+	struct gc_elf_file *source;
+
+	if (l->looked_for_supplement)
+		return;
+	l->looked_for_supplement = true;
+	source = source_of(l);
+	l->has_supplement = source && gc_debug_file_find_supplement(l->options, source,
+								     source->input.path, &l->supplement_file, NULL) == GC_OK;
+}
+
+static void open_supplement(struct gc_lines *l)
+{
+	gc_lines_open_files(l);
+	if (!l->has_supplement || gc_dwarf_open(&l->supplement.dwarf, &l->supplement_file, NULL) != GC_OK ||
+	    gc_dwarf_debug(l->supplement.dwarf, &l->supplement.dbg, NULL) != GC_OK)
+		return;
+	l->dies.supplement = &l->supplement;
+}
+
+static enum gc_code open_dwarf(struct gc_lines *l, struct gc_error *err)
+{
+	struct gc_elf_file *source = source_of(l);
+	enum gc_code code;
+
+	if (!source)
+		return gc_fail(err, GC_E_NOT_FOUND, "no debug information");
+	code = gc_dwarf_open(&l->dies.dwarf, source, err);
+	if (code == GC_OK)
+		code = gc_dwarf_debug(l->dies.dwarf, &l->dies.dbg, err);
+	if (code != GC_OK)
+		return code;
+	open_supplement(l);
+	code = gc_unit_index_of_aranges(&l->index, l->dies.dwarf, err);
+	return code == GC_E_NOT_FOUND || code == GC_E_FORMAT ? GC_OK : code;
+}
+
+static enum gc_code make_ready(struct gc_lines *l, struct gc_error *err)
+{
+	if (!l->opened) {
+		l->opened = true;
+		l->state = open_dwarf(l, &l->why);
+	}
+	return l->state == GC_OK ? GC_OK : gc_fail(err, l->state, "%s", l->why.text);
+}
+
+const char *gc_lines_damage(const struct gc_lines *l)
+{
+	return l->damage.code != GC_OK ? l->damage.text : NULL;
+}
+
+static void note_damage(struct gc_lines *l, const struct gc_error *err)
+{
+	if (l->damage.code == GC_OK && err->code != GC_OK)
+		l->damage = *err;
+}
+
+/* Units. */
+
+static size_t loaded(const struct gc_unit *u)
+{
+	return u->lines.nrows + u->nfunctions;
+}
+
+/** Keep the units within bounds: let go of those that were used longest ago. */
+static void shrink_others(struct gc_lines *l, const struct gc_unit *keep)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < l->nunits; i++)
+		total += loaded(l->units[i]);
+	while (total > MAX_LOADED) {
+		struct gc_unit *oldest = NULL;
+
+		for (size_t i = 0; i < l->nunits; i++)
+			if (l->units[i] != keep && loaded(l->units[i]) &&
+			    (!oldest || l->units[i]->used < oldest->used))
+				oldest = l->units[i];
+		if (!oldest)
+			return;
+		total -= loaded(oldest);
+		gc_unit_shrink(oldest);
+	}
+}
+
+/** @return NULL: damaged */
+static struct gc_unit *unit_at(struct gc_lines *l, uint64_t offset, struct gc_error *err)
+{
+	struct gc_unit **list, *u;
+
+	for (size_t i = l->nunits; i > 0; i--)
+		if (l->units[i - 1]->offset == offset)
+			return l->units[i - 1];
+	list = realloc(l->units, (l->nunits + 1) * sizeof(*list));
+	if (list)
+		l->units = list;
+	u = list ? malloc(sizeof(*u)) : NULL;
+	if (!u) {
+		gc_fail_memory(err);
+		return NULL;
+	}
+	if (gc_unit_open(u, &l->dies, offset, err) != GC_OK) {
+		free(u);
+		return NULL;
+	}
+	l->units[l->nunits++] = u;
+	return u;
+}
+
+/** @param frames  room for MAX_INLINED */
+static enum gc_code ask_unit(struct gc_lines *l, uint64_t offset, uint64_t pc, struct gc_line_frame *frames,
+			     size_t *count, struct gc_error *err)
+{
+	struct gc_unit *u = unit_at(l, offset, err);
+	enum gc_code code;
+
+	if (!u)
+		return err->code;
+	u->used = ++l->clock;
+	code = gc_unit_frames(u, &l->dies, &l->names, pc, frames, MAX_INLINED, count, err);
+	note_damage(l, &u->damage);
+	shrink_others(l, u);
+	return code;
+}
+
+/** All units that the index has for @pc, the nearest first. A frame with a function is better than one without. */
+static enum gc_code ask_units(struct gc_lines *l, uint64_t pc, struct gc_line_frame *frames, size_t *count,
+			      struct gc_error *err)
+{
+	uint64_t units[MAX_OVERLAPS];
+	const size_t nunits = gc_unit_index_find(&l->index, pc, units, MAX_OVERLAPS);
+	enum gc_code code = gc_fail(err, GC_E_NOT_FOUND, "no debug information for 0x%" PRIx64, pc);
+
+	for (size_t i = 0; i < nunits; i++) {
+		struct gc_error this_err = { .code = GC_OK };
+		enum gc_code this_code = ask_unit(l, units[i], pc, frames, count, &this_err);
+
+		if (this_code == GC_OK)
+			return GC_OK;
+		if (this_code == GC_E_NOT_FOUND)
+			continue;
+		note_damage(l, &this_err);
+		code = this_code;
+		if (err)
+			*err = this_err;
+	}
+	return code;
+}
+
+static enum gc_code ask(struct gc_lines *l, uint64_t pc, struct gc_line_frame *frames, size_t *count,
+			struct gc_error *err)
+{
+	struct gc_error why = { .code = GC_OK };
+	enum gc_code code = ask_units(l, pc, frames, count, err);
+
+	if (code == GC_OK || l->walked)
+		return code;
+	l->walked = true; /* .debug_aranges need not have all */
+	gc_unit_index_add_units(&l->index, &l->dies, &why);
+	note_damage(l, &why);
+	return ask_units(l, pc, frames, count, err);
+}
+
+/* Answers. */
+
+static size_t slot_of(const struct answer *list, size_t size, uint64_t pc)
+{
+	size_t at = (size_t)(pc * 0x9e3779b97f4a7c15 >> 32) & (size - 1);
+
+	while (list[at].given && list[at].pc != pc)
+		at = (at + 1) & (size - 1);
+	return at;
+}
+
+static bool grow_answers(struct gc_lines *l)
+{
+	const size_t size = l->answers_size ? 2 * l->answers_size : 64;
+	struct answer *list = calloc(size, sizeof(*list));
+
+	if (!list)
+		return false;
+	for (size_t i = 0; i < l->answers_size; i++)
+		if (l->answers[i].given)
+			list[slot_of(list, size, l->answers[i].pc)] = l->answers[i];
+	free(l->answers);
+	l->answers = list;
+	l->answers_size = size;
+	return true;
+}
+
+/** Find out and remember, also that nothing is known. */
+static enum gc_code find_answer(struct gc_lines *l, struct answer *a, uint64_t pc, struct gc_error *err)
+{
+	struct gc_line_frame frames[MAX_INLINED];
+	size_t count = 0;
+	enum gc_code code = ask(l, pc, frames, &count, err);
+
+	if (code == GC_E_MEMORY)
+		return code;
+	if (code == GC_OK) {
+		a->frames = malloc(count * sizeof(*frames));
+		if (!a->frames)
+			return gc_fail_memory(err);
+		memcpy(a->frames, frames, count * sizeof(*frames));
+		a->count = count;
+	}
+	a->pc = pc;
+	a->given = true;
+	l->nanswers++;
+	return code;
+}
+
+enum gc_code gc_lines_at(struct gc_lines *l, uint64_t pc, const struct gc_line_frame **frames, size_t *count,
+			 struct gc_error *err)
+{
+	enum gc_code code = make_ready(l, err);
+	struct answer *a;
+
+	if (code != GC_OK)
+		return code;
+	if (l->nanswers >= l->answers_size / 2 && !grow_answers(l))
+		return gc_fail_memory(err);
+	a = &l->answers[slot_of(l->answers, l->answers_size, pc)];
+	if (!a->given) {
+		code = find_answer(l, a, pc, err);
+		if (code != GC_OK)
+			return code;
+	}
+	if (a->count == 0)
+		return gc_fail(err, GC_E_NOT_FOUND, "no debug information for 0x%" PRIx64, pc);
+	*frames = a->frames;
+	*count = a->count;
+	return GC_OK;
+}

@@ -1,0 +1,107 @@
+/* Lines of all images of a process, for its unwinder. */
+#include <stdlib.h>
+
+#include "gocore/lines.h"
+
+struct image_lines {
+	struct gc_lines *lines;   /* NULL: not asked yet, or none */
+	bool opened, told;        /* told: of its damage */
+};
+
+struct gc_process_lines {
+	const struct gc_process *p;
+	struct gc_symbols *symbols;
+	const struct gc_find_options *options;
+	struct gc_problems *problems;
+	struct image_lines *images; /* as p->images.list */
+};
+
+enum gc_code gc_process_lines_new(struct gc_process_lines **out, const struct gc_process *p,
+				  struct gc_symbols *symbols, const struct gc_find_options *options,
+				  struct gc_problems *problems, struct gc_error *err)
+{
+	struct gc_process_lines *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->images = calloc(p->images.count + 1, sizeof(*l->images));
+	if (!l || !l->images) {
+		free(l);
+		return gc_fail_memory(err);
+	}
+	l->p = p;
+	l->symbols = symbols;
+	l->options = options;
+	l->problems = problems;
+	*out = l;
+	return GC_OK;
+}
+
+void gc_process_lines_free(struct gc_process_lines *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < l->p->images.count; i++)
+		gc_lines_free(l->images[i].lines);
+	free(l->images);
+	free(l);
+}
+
+static struct image_lines *lines_of(struct gc_process_lines *l, const struct gc_image *image)
+{
+	struct image_lines *i = &l->images[image - l->p->images.list];
+
+	if (!i->opened && image->file)
+		gc_lines_new(&i->lines, image->file, gc_symbols_debug_file(l->symbols, image), l->options, NULL);
+	i->opened = true;
+	return i;
+}
+
+void gc_process_lines_open_files(struct gc_process_lines *l)
+{
+	for (size_t i = 0; i < l->p->images.count; i++) {
+		struct image_lines *lines = lines_of(l, &l->p->images.list[i]);
+
+		if (lines->lines)
+			gc_lines_open_files(lines->lines);
+	}
+}
+
+static void tell(struct gc_process_lines *l, struct image_lines *i, const struct gc_image *image)
+{
+	const char *damage = i->told ? NULL : gc_lines_damage(i->lines);
+
+	if (!damage)
+		return;
+	i->told = true;
+	gc_problem(l->problems, image->path, "debug information: %s", damage);
+}
+
+enum gc_code gc_process_lines_frames(void *lines, const struct gc_frame *frame, struct gc_frames *out,
+				     struct gc_error *err)
+{
+	struct gc_process_lines *l = lines;
+	const struct gc_image *image = frame->image;
+	const struct gc_line_frame *list;
+	struct image_lines *i;
+	uint64_t pc = frame->pc - (frame->exact ? 0 : 1);
+	enum gc_code code;
+	size_t count;
+
+	if (!image || !image->has_bias)
+		return gc_fail(err, GC_E_NOT_FOUND, "no image");
+	i = lines_of(l, image);
+	if (!i->lines)
+		return gc_fail(err, GC_E_NOT_FOUND, "no file");
+	code = gc_lines_at(i->lines, pc - image->bias, &list, &count, err);
+	tell(l, i, image);
+	for (size_t n = 0; code == GC_OK && n < count; n++) {
+		struct gc_frame f = *frame;
+
+		f.function = list[n].function ? list[n].function : frame->function;
+		f.file = list[n].file;
+		f.line = list[n].line;
+		f.inlined = list[n].inlined;
+		code = gc_frames_add(out, &f, err);
+	}
+	return code;
+}

@@ -1,0 +1,81 @@
+#include "gocore/program_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gocore/buildinfo.h"
+#include "gocore/shared.h"
+#include "gocore/symbol_file.h"
+
+struct gc_program_file {
+	const struct gc_process *p;
+	struct gc_shared *shared;
+};
+
+static bool visit_section(void *data, const char *name, const Elf64_Shdr *shdr)
+{
+	bool *stripped = data;
+
+	if (shdr->sh_type == SHT_SYMTAB || strcmp(name, ".debug_info") == 0 || strcmp(name, ".zdebug_info") == 0)
+		*stripped = false;
+	return *stripped;
+}
+
+/** Are neither symbols nor debug information left in it? */
+static bool is_stripped(struct gc_elf_file *file)
+{
+	bool stripped = true;
+
+	gc_elf_sections(file, visit_section, &stripped);
+	return stripped;
+}
+
+static bool is_go(struct gc_elf_file *file)
+{
+	struct gc_buildinfo info;
+
+	if (gc_buildinfo_of_file(&info, file, NULL) != GC_OK)
+		return false;
+	gc_buildinfo_deinit(&info);
+	return true;
+}
+
+enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_process *p, struct gc_error *err)
+{
+	const struct gc_image *program = gc_images_program(&p->images);
+	struct gc_program_file *f;
+
+	if (!program || !program->file || !is_stripped(program->file) || !is_go(program->file))
+		return gc_fail(err, GC_E_NOT_FOUND, "it is no stripped Go program");
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return gc_fail_memory(err);
+	f->p = p;
+	if (gc_shared_new(&f->shared, err) != GC_OK) {
+		free(f);
+		return err ? err->code : GC_E_IO;
+	}
+	*out = f;
+	return GC_OK;
+}
+
+void gc_program_file_free(struct gc_program_file *f)
+{
+	if (!f)
+		return;
+	gc_shared_free(f->shared);
+	free(f);
+}
+
+static enum gc_code make(void *data, struct gc_buf *out, struct gc_error *err)
+{
+	const struct gc_program_file *f = data;
+
+	return gc_symbol_file_of_program(gc_images_program(&f->p->images)->file, true, out, NULL, err);
+}
+
+enum gc_code gc_program_file_get(struct gc_program_file *f, const uint8_t **bytes, uint64_t *len,
+				 struct gc_error *err)
+{
+	return gc_shared_get(f->shared, make, f, bytes, len, err);
+}
