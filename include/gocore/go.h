@@ -60,7 +60,7 @@ struct gc_go_offsets {
 	uint16_t g_stack_hi, g_m;
 	uint16_t g_sched_sp, g_sched_pc;
 	uint16_t g_sched_lr, g_sched_fp;
-	uint16_t m_curg;
+	uint16_t m_g0, m_curg;
 	uint16_t m_vdso_sp, m_vdso_pc; /* 0: not known in this version */
 };
 

@@ -39,4 +39,7 @@ enum gc_code gc_input_open(struct gc_input *in, const char *path, gc_progress_fn
 			   void *data, struct gc_error *err);
 void gc_input_close(struct gc_input *in);
 
+/** The pages read so far need not stay in our memory; they come back when they are read again. */
+void gc_input_forget(const struct gc_input *in);
+
 #endif

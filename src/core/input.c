@@ -222,3 +222,9 @@ void gc_input_close(struct gc_input *in)
 	free(in->path);
 	*in = (struct gc_input){ .fd = -1 };
 }
+
+void gc_input_forget(const struct gc_input *in)
+{
+	if (in->bytes)
+		madvise((void *)(uintptr_t)in->bytes, in->size, MADV_DONTNEED); /* only a wish: a failure costs nothing */
+}

@@ -47,13 +47,11 @@ static enum gc_code unwind_thread(struct goroutines *g, const struct gc_thread *
 	const struct gc_process *p = g->p;
 	struct gc_stack_end end;
 	struct gc_regs regs;
-	enum gc_code code = gc_regs_init(&regs, &p->regmap, err);
+	enum gc_code code = gc_core_regs(&p->core, thread, &p->regmap, &regs, NULL, err);
 
 	if (code != GC_OK)
 		return code;
-	code = gc_core_regs(&p->core, thread, &p->regmap, &regs, NULL, err);
-	if (code == GC_OK)
-		code = gc_unwind_thread(g->c->unwinder, &regs, thread->tid, out, &end, err);
+	code = gc_unwind_thread(g->c->unwinder, &regs, thread->tid, out, &end, err);
 	gc_regs_deinit(&regs);
 	return code;
 }

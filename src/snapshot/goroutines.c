@@ -11,6 +11,7 @@
 #include "snapshot/goroutines_private.h"
 
 #define FLUSH_AT         (1U << 18)
+#define FORGET_EVERY     4096       /* goroutines: what was read of the core for so many is let go of */
 #define MAX_FRAMES_ALL   (1U << 26) /* of all goroutines: a million with 64 frames each */
 #define MAX_FRAMES_GROUP (1U << 23) /* of all groups, which are in memory at once */
 
@@ -266,9 +267,12 @@ static enum gc_code add_all(struct goroutines *g, const struct goroutines_writer
 
 	if (g->crashed)
 		code = add_one(g, format, writer, g->crashed, &frames, err);
-	for (size_t i = 0; i < count && code == GC_OK; i++)
+	for (size_t i = 0; i < count && code == GC_OK; i++) {
+		if (i % FORGET_EVERY == FORGET_EVERY - 1)
+			gc_input_forget(&g->p->core.input);
 		if (&list[i] != g->crashed)
 			code = add_one(g, format, writer, &list[i], &frames, err);
+	}
 	gc_frames_deinit(&frames);
 	return code;
 }
@@ -351,6 +355,7 @@ enum gc_code gc_goroutines_write(const struct gc_process *p, const struct gc_gor
 
 	if (code != GC_OK)
 		return code;
+	gc_input_forget(&p->core.input);
 	look_for_names(&g);
 	if (gc_go_panics_read(g.go, &g.panics, &why) != GC_OK) {
 		gc_problem(problems, "panics", "%s", why.text);

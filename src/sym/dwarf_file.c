@@ -377,7 +377,7 @@ enum gc_code gc_dwarf_open(struct gc_dwarf **out, struct gc_elf_file *file, stru
 		return gc_fail_memory(err);
 	d->file = file;
 	gc_elf_sections(file, add_section, d);
-	if (!section_named(d, ".debug_info")) {
+	if (d->count == 0) {
 		gc_dwarf_close(d);
 		return gc_fail(err, GC_E_NOT_FOUND, "no debug information");
 	}

@@ -12,7 +12,7 @@
 
 struct gc_dwarf;
 
-/** @return GC_E_NOT_FOUND if @file, which must stay open, has no .debug_info */
+/** @return GC_E_NOT_FOUND if @file, which must stay open, has no debug section */
 enum gc_code gc_dwarf_open(struct gc_dwarf **out, struct gc_elf_file *file, struct gc_error *err);
 void gc_dwarf_close(struct gc_dwarf *dwarf);
 
@@ -26,7 +26,7 @@ enum gc_code gc_dwarf_debug(struct gc_dwarf *dwarf, Dwarf_Debug *out, struct gc_
 enum gc_code gc_dwarf_section(struct gc_dwarf *dwarf, const char *name, const uint8_t **bytes, uint64_t *len,
 			      struct gc_error *err);
 
-/** The bytes that are not compressed, or will not be. @return 0 if there is no such section */
+/** Its size once unpacked. @return 0 if there is no such section */
 uint64_t gc_dwarf_section_size(const struct gc_dwarf *dwarf, const char *name);
 
 /** What libdwarf says, "@what: ...", and forget it. @return GC_E_FORMAT */

@@ -1,13 +1,10 @@
 #include "sym/dwarf_info.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <libdwarf.h>
+#include "sym/dwarf_file.h"
 
 #define MAX_DEBUG_INFO (1ULL << 30) /* libdwarf reads the section whole */
 #define MAX_UNITS      100000
@@ -17,46 +14,6 @@
 #define AT_LANGUAGE 0x13
 #define AT_PRODUCER 0x25
 
-/* libdwarf 0.1 (2021) dropped arguments; versions before it are dates and have no macro for them */
-#ifdef DW_LIBDWARF_VERSION_MAJOR
-static int start(int fd, Dwarf_Debug *dbg, Dwarf_Error *error)
-{
-	return dwarf_init_b(fd, DW_GROUPNUMBER_ANY, NULL, NULL, dbg, error);
-}
-
-static void finish(Dwarf_Debug dbg)
-{
-	dwarf_finish(dbg);
-}
-#else
-static int start(int fd, Dwarf_Debug *dbg, Dwarf_Error *error)
-{
-	return dwarf_init_b(fd, DW_DLC_READ, DW_GROUPNUMBER_ANY, NULL, NULL, dbg, error);
-}
-
-static void finish(Dwarf_Debug dbg)
-{
-	dwarf_finish(dbg, NULL);
-}
-#endif
-
-/** What went wrong, and forget it. */
-static enum gc_code failed(Dwarf_Debug dbg, Dwarf_Error error, struct gc_error *err)
-{
-	enum gc_code code = gc_fail(err, GC_E_FORMAT, "debug information: %s",
-				    error ? dwarf_errmsg(error) : "unreadable");
-
-	if (error)
-		dwarf_dealloc_error(dbg, error);
-	return code;
-}
-
-static void forget(Dwarf_Debug dbg, Dwarf_Error error)
-{
-	if (error)
-		dwarf_dealloc_error(dbg, error);
-}
-
 /** A string attribute of a unit's DIE, libdwarf's; NULL: none. */
 static const char *string_of(Dwarf_Debug dbg, Dwarf_Die die, Dwarf_Half name)
 {
@@ -65,11 +22,11 @@ static const char *string_of(Dwarf_Debug dbg, Dwarf_Die die, Dwarf_Half name)
 	char *text = NULL;
 
 	if (dwarf_attr(die, name, &attr, &error) != DW_DLV_OK) {
-		forget(dbg, error);
+		gc_dwarf_forget(dbg, error);
 		return NULL;
 	}
 	if (dwarf_formstring(attr, &text, &error) != DW_DLV_OK) {
-		forget(dbg, error);
+		gc_dwarf_forget(dbg, error);
 		text = NULL;
 	}
 	dwarf_dealloc(dbg, attr, DW_DLA_ATTR);
@@ -83,12 +40,12 @@ static bool number_of(Dwarf_Debug dbg, Dwarf_Die die, Dwarf_Half name, Dwarf_Uns
 	bool found;
 
 	if (dwarf_attr(die, name, &attr, &error) != DW_DLV_OK) {
-		forget(dbg, error);
+		gc_dwarf_forget(dbg, error);
 		return false;
 	}
 	found = dwarf_formudata(attr, out, &error) == DW_DLV_OK;
 	if (!found)
-		forget(dbg, error);
+		gc_dwarf_forget(dbg, error);
 	dwarf_dealloc(dbg, attr, DW_DLA_ATTR);
 	return found;
 }
@@ -130,7 +87,7 @@ static void look_into(struct gc_dwarf_info *info, Dwarf_Debug dbg)
 	Dwarf_Die die;
 
 	if (dwarf_siblingof_b(dbg, NULL, 1, &die, &error) != DW_DLV_OK) {
-		forget(dbg, error);
+		gc_dwarf_forget(dbg, error);
 		return;
 	}
 	producer = string_of(dbg, die, AT_PRODUCER);
@@ -156,7 +113,7 @@ static enum gc_code walk_units(struct gc_dwarf_info *info, Dwarf_Debug dbg, stru
 		if (result == DW_DLV_NO_ENTRY)
 			return GC_OK;
 		if (result != DW_DLV_OK)
-			return failed(dbg, error, err);
+			return gc_dwarf_failed(dbg, error, "debug information", err);
 		if (info->units == MAX_UNITS) {
 			info->more = true;
 			return GC_OK;
@@ -168,59 +125,30 @@ static enum gc_code walk_units(struct gc_dwarf_info *info, Dwarf_Debug dbg, stru
 	}
 }
 
-static bool debug_info_size(struct gc_elf_file *file, uint64_t *out)
+static enum gc_code read_units(struct gc_dwarf_info *info, struct gc_dwarf *dwarf, struct gc_error *err)
 {
-	const uint8_t *bytes;
-	uint64_t addr;
-
-	return gc_elf_section(file, ".debug_info", &bytes, out, &addr) ||
-	       gc_elf_section(file, ".zdebug_info", &bytes, out, &addr);
-}
-
-/**
- * The file once more, with an offset of its own: libdwarf reads by lseek, and
- * the sessions that were forked share one offset. @return -1 in a sandbox
- */
-static int reopen(const struct gc_elf_file *file)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->input.fd);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-static enum gc_code read_units(struct gc_dwarf_info *info, int fd, struct gc_error *err)
-{
-	Dwarf_Debug dbg = NULL;
-	Dwarf_Error error = NULL;
-	int result = start(fd, &dbg, &error);
+	const uint64_t size = gc_dwarf_section_size(dwarf, ".debug_info");
 	enum gc_code code;
+	Dwarf_Debug dbg;
 
-	if (result == DW_DLV_NO_ENTRY)
+	if (size == 0)
 		return gc_fail(err, GC_E_NOT_FOUND, "no debug information");
-	if (result != DW_DLV_OK)
-		return failed(NULL, error, err);
-	code = walk_units(info, dbg, err);
-	finish(dbg);
-	return code;
+	if (size > MAX_DEBUG_INFO)
+		return gc_fail(err, GC_E_LIMIT, "debug information of %" PRIu64 " bytes", size);
+	code = gc_dwarf_debug(dwarf, &dbg, err);
+	return code == GC_OK ? walk_units(info, dbg, err) : code;
 }
 
 enum gc_code gc_dwarf_info_read(struct gc_dwarf_info *out, struct gc_elf_file *file, struct gc_error *err)
 {
 	struct gc_dwarf_info info = { .units = 0 };
-	enum gc_code code;
-	uint64_t size;
-	int fd;
+	struct gc_dwarf *dwarf;
+	enum gc_code code = gc_dwarf_open(&dwarf, file, err);
 
-	if (!debug_info_size(file, &size))
-		return gc_fail(err, GC_E_NOT_FOUND, "no debug information");
-	if (size > MAX_DEBUG_INFO)
-		return gc_fail(err, GC_E_LIMIT, "debug information of %" PRIu64 " bytes", size);
-	fd = reopen(file);
-	if (fd < 0)
-		return gc_fail(err, GC_E_IO, "debug information: the file cannot be opened here");
-	code = read_units(&info, fd, err);
-	close(fd);
+	if (code != GC_OK)
+		return code;
+	code = read_units(&info, dwarf, err);
+	gc_dwarf_close(dwarf);
 	if (code == GC_OK || info.units) /* what came before the damage counts */
 		*out = info;
 	else

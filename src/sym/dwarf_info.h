@@ -19,8 +19,7 @@ struct gc_dwarf_info {
 /**
  * Look through the headers of the compile units.
  *
- * @return GC_E_NOT_FOUND if there is no DWARF, GC_E_LIMIT if there is too much of it,
- *         GC_E_IO where files cannot be opened (in the sandbox)
+ * @return GC_E_NOT_FOUND if there is no DWARF, GC_E_LIMIT if there is too much of it
  */
 enum gc_code gc_dwarf_info_read(struct gc_dwarf_info *out, struct gc_elf_file *file, struct gc_error *err);
 void gc_dwarf_info_deinit(struct gc_dwarf_info *info);

@@ -12,7 +12,7 @@
 #define SYM_SIZE 24 /* Elf64_Sym */
 
 /* Look-ups that walk the whole table before an index is worth its making. */
-#define WALKS 12
+#define WALKS 32
 
 /* Sized symbols may lie in each other; look at so many before the nearest. */
 #define MAX_NESTED 64
@@ -36,7 +36,7 @@ struct symbol {
 
 struct image_symbols {
 	const struct gc_image *image;
-	bool opened, looked_for_debug, has_tables;
+	bool opened, looked_for_debug, has_tables, indexed;
 	struct gc_elf_file *own;     /* made of the core's bytes, for the vDSO */
 	struct gc_elf_file *debug, *mini;
 	uint8_t *copies[2];          /* of a table in memory, and its strings */
@@ -45,6 +45,11 @@ struct image_symbols {
 	struct table tables[2];
 	size_t ntables;
 	unsigned walks;
+	struct answer {
+		uint64_t value;
+		bool found;
+		struct symbol symbol;
+	} answers[WALKS];            /* of the walks: the stacks of many threads begin alike */
 	struct symbol *index;        /* one for each value, by value */
 	size_t nindex;
 };
@@ -258,26 +263,32 @@ static bool is_mark(const char *name)
 	       strncmp(name, ".L", 2) == 0 || strncmp(name, ".annobin", 8) == 0;
 }
 
-/** The @n-th symbol if it is code that starts at or before @limit. */
-static bool read_symbol(const struct image_symbols *i, const struct table *t, uint64_t n, uint64_t limit,
-			struct symbol *out)
+/** The @n-th symbol but its name, if it may be code that starts at or before @limit. */
+static bool read_value(const struct table *t, uint64_t n, uint64_t limit, struct symbol *out)
 {
 	const uint8_t *bytes = t->symbols + n * SYM_SIZE;
 	const uint64_t value = gc_load_le64(bytes + 8);
-	const uint32_t name = gc_load_le32(bytes);
 	const uint16_t section = gc_load_le16(bytes + 6);
 	const uint8_t type = ELF64_ST_TYPE(bytes[4]);
 
 	if (value > limit || section == SHN_UNDEF || section == SHN_ABS ||
 	    (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE))
 		return false;
-	if (name >= t->strings_len || !memchr(t->strings + name, 0, t->strings_len - name) ||
-	    is_mark(t->strings + name) || !is_code(i, value))
-		return false;
 	*out = (struct symbol){
-		.value = value, .size = gc_load_le64(bytes + 16), .name = t->strings + name, .type = type,
-		.binding = ELF64_ST_BIND(bytes[4]),
+		.value = value, .size = gc_load_le64(bytes + 16), .type = type, .binding = ELF64_ST_BIND(bytes[4]),
 	};
+	return true;
+}
+
+/** Its name. @return false if it is no function after all */
+static bool read_name(const struct image_symbols *i, const struct table *t, uint64_t n, struct symbol *out)
+{
+	const uint32_t name = gc_load_le32(t->symbols + n * SYM_SIZE);
+
+	if (name >= t->strings_len || !memchr(t->strings + name, 0, t->strings_len - name) ||
+	    is_mark(t->strings + name) || !is_code(i, out->value))
+		return false;
+	out->name = t->strings + name;
 	return true;
 }
 
@@ -321,14 +332,14 @@ static bool holds(const struct symbol *s, uint64_t value)
 	return value >= s->value && value - s->value < s->size;
 }
 
-/** Is @a a better answer for @value than @b? Both start at or before it. */
-static bool is_better(const struct symbol *a, const struct symbol *b, uint64_t value)
+/** Is @a a better answer for @value than @b, names apart? Both start at or before it. @return < 0: @a */
+static int compare_places(const struct symbol *a, const struct symbol *b, uint64_t value)
 {
 	if (holds(a, value) != holds(b, value))
-		return holds(a, value);
+		return holds(a, value) ? -1 : 1;
 	if (a->value != b->value)
-		return a->value > b->value;
-	return compare_names(a, b) < 0;
+		return a->value > b->value ? -1 : 1;
+	return 0;
 }
 
 /** One without a size may reach as far as the next symbol; one with a size has an end. */
@@ -337,21 +348,40 @@ static bool is_answer(const struct symbol *s, uint64_t value)
 	return s->size == 0 || holds(s, value);
 }
 
-static bool walk(const struct image_symbols *i, uint64_t value, struct symbol *out)
+static void walk_table(const struct image_symbols *i, const struct table *t, uint64_t value, struct symbol *best)
 {
-	bool found = false;
+	for (uint64_t n = 1; n < t->count; n++) {
+		struct symbol s;
+		int order = -1;
 
-	for (size_t t = 0; t < i->ntables; t++) {
-		for (uint64_t n = 1; n < i->tables[t].count; n++) {
-			struct symbol s;
-
-			if (!read_symbol(i, &i->tables[t], n, value, &s) || (found && !is_better(&s, out, value)))
-				continue;
-			*out = s;
-			found = true;
-		}
+		if (!read_value(t, n, value, &s))
+			continue;
+		if (best->name)
+			order = compare_places(&s, best, value);
+		if (order <= 0 && read_name(i, t, n, &s) && (order < 0 || compare_names(&s, best) < 0))
+			*best = s;
 	}
-	return found && is_answer(out, value);
+}
+
+static void walk(const struct image_symbols *i, struct answer *answer)
+{
+	answer->symbol.name = NULL;
+	for (size_t t = 0; t < i->ntables; t++)
+		walk_table(i, &i->tables[t], answer->value, &answer->symbol);
+	answer->found = answer->symbol.name && is_answer(&answer->symbol, answer->value);
+}
+
+/** By walking, or as it was found before. @return NULL: that was done often enough */
+static const struct answer *answer_of(struct image_symbols *i, uint64_t value)
+{
+	for (unsigned n = 0; n < i->walks; n++)
+		if (i->answers[n].value == value)
+			return &i->answers[n];
+	if (i->walks == WALKS)
+		return NULL;
+	i->answers[i->walks].value = value;
+	walk(i, &i->answers[i->walks]);
+	return &i->answers[i->walks++];
 }
 
 static int compare_symbols(const void *a, const void *b)
@@ -368,6 +398,7 @@ static void make_index(struct image_symbols *i)
 	uint64_t cap = 0;
 	size_t kept = 0;
 
+	i->indexed = true;
 	for (size_t t = 0; t < i->ntables; t++)
 		cap += i->tables[t].count;
 	i->index = cap ? calloc(cap, sizeof(*i->index)) : NULL;
@@ -375,7 +406,8 @@ static void make_index(struct image_symbols *i)
 		return;
 	for (size_t t = 0; t < i->ntables; t++)
 		for (uint64_t n = 1; n < i->tables[t].count; n++)
-			i->nindex += read_symbol(i, &i->tables[t], n, UINT64_MAX, &i->index[i->nindex]);
+			i->nindex += read_value(&i->tables[t], n, UINT64_MAX, &i->index[i->nindex]) &&
+				     read_name(i, &i->tables[t], n, &i->index[i->nindex]);
 	qsort(i->index, i->nindex, sizeof(*i->index), compare_symbols);
 	for (size_t n = 0; n < i->nindex; n++)
 		if (kept == 0 || i->index[kept - 1].value != i->index[n].value)
@@ -409,14 +441,21 @@ static bool search(const struct image_symbols *i, uint64_t value, struct symbol 
 
 static bool find_symbol(struct gc_symbols *s, struct image_symbols *i, uint64_t value, struct symbol *out)
 {
+	const struct answer *answer;
+
 	open_image(s, i);
 	if (!is_code(i, value))
 		return false;
 	if (!i->has_tables)
 		find_tables(s, i);
-	if (!i->index && ++i->walks > WALKS)
+	answer = answer_of(i, value);
+	if (answer) {
+		*out = answer->symbol;
+		return answer->found;
+	}
+	if (!i->indexed)
 		make_index(i);
-	return i->index ? search(i, value, out) : walk(i, value, out);
+	return search(i, value, out);
 }
 
 /* Names. */

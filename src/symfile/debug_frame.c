@@ -110,6 +110,24 @@ static void op_m(struct frame_writer *w, struct gc_buf *code)
 	op_load(code, symfile_dwarf(w->s, w->s->abi->g), w->s->offsets.g_m);
 }
 
+/**
+ * Push the address of the goroutine that this thread works for; of g0 if it
+ * has none any more, whose stack is then the one that is left.
+ */
+static void op_goroutine(struct frame_writer *w, struct gc_buf *code)
+{
+	size_t end;
+
+	op_m(w, code);
+	op_follow(code, w->s->offsets.m_curg);
+	emit_u8(code, DW_OP_dup);
+	end = op_jump(code, DW_OP_bra);
+	emit_u8(code, DW_OP_drop);
+	op_m(w, code);
+	op_follow(code, w->s->offsets.m_g0);
+	op_land(code, end);
+}
+
 /** Bytes from sp to the canonical frame address while the frame has @delta bytes. */
 static uint64_t frame_size(const struct frame_writer *w, int32_t delta)
 {
@@ -122,8 +140,7 @@ static void systemstack_cfa(struct frame_writer *w, struct gc_buf *code, int32_t
 	const struct gc_go_offsets *o = &w->s->offsets;
 	size_t same, end;
 
-	op_m(w, code);
-	op_follow(code, o->m_curg);
+	op_goroutine(w, code);
 	emit_u8(code, DW_OP_dup);
 	op_register(code, symfile_dwarf(w->s, w->s->abi->g), 0);
 	emit_u8(code, DW_OP_eq);
@@ -174,7 +191,7 @@ static void vdso_cfa(struct frame_writer *w, struct gc_buf *code, int32_t delta)
 	op_land(code, end);
 }
 
-static void vdso_caller(struct frame_writer *w, struct gc_buf *code, int32_t delta)
+static void vdso_caller(struct frame_writer *w, struct gc_buf *code, uint64_t delta)
 {
 	const struct gc_go_abi *abi = w->s->abi;
 	size_t noted, end;
@@ -184,18 +201,17 @@ static void vdso_caller(struct frame_writer *w, struct gc_buf *code, int32_t del
 	op_follow(code, w->s->offsets.m_vdso_sp);
 	noted = op_jump(code, DW_OP_bra);
 	emit_u8(code, DW_OP_drop);
-	op_register(code, w->sp, abi->link_register ? 0 : (int64_t)frame_size(w, delta) - 8);
+	op_register(code, w->sp, abi->link_register ? 0 : (int64_t)(delta + abi->call_push) - 8);
 	end = op_jump(code, DW_OP_skip);
 	op_land(code, noted);
 	op_plus(code, w->s->offsets.m_vdso_pc);
 	op_land(code, end);
 }
 
-/** A register of the goroutine that this thread works for, as it was left: @field of m.curg. */
-static void curg_field(struct frame_writer *w, struct gc_buf *code, uint16_t field)
+/** A register of the goroutine, as it was left. */
+static void goroutine_field(struct frame_writer *w, struct gc_buf *code, uint64_t field)
 {
-	op_m(w, code);
-	op_follow(code, w->s->offsets.m_curg);
+	op_goroutine(w, code);
 	op_plus(code, field);
 }
 
@@ -222,16 +238,6 @@ static void caller_expression(struct frame_writer *w, unsigned reg, uint64_t arg
 	w->out->failed |= code.failed;
 	expression_rule(w, reg, &code);
 	gc_buf_deinit(&code);
-}
-
-static void make_curg_field(struct frame_writer *w, struct gc_buf *code, uint64_t field)
-{
-	curg_field(w, code, (uint16_t)field);
-}
-
-static void make_vdso_caller(struct frame_writer *w, struct gc_buf *code, uint64_t delta)
-{
-	vdso_caller(w, code, (int32_t)delta);
 }
 
 /** Where the frame of @delta bytes keeps the caller's frame pointer, from the frame address. */
@@ -296,7 +302,7 @@ static void vdso_rules(struct frame_writer *w, int32_t delta)
 		emit_uleb(w->out, w->ret);
 		return;
 	}
-	caller_expression(w, w->pc, (uint64_t)delta, make_vdso_caller);
+	caller_expression(w, w->pc, (uint64_t)delta, vdso_caller);
 }
 
 /** The rules for a frame of @delta bytes. */
@@ -332,16 +338,16 @@ static void morestack_rules(struct frame_writer *w)
 	const struct gc_go_offsets *o = &w->s->offsets;
 	struct gc_buf code = GC_BUF_INIT;
 
-	curg_field(w, &code, o->g_sched_sp);
+	goroutine_field(w, &code, o->g_sched_sp);
 	emit_u8(&code, DW_OP_deref);
 	w->out->failed |= code.failed;
 	emit_u8(w->out, DW_CFA_def_cfa_expression);
 	expression(w, &code);
 	gc_buf_deinit(&code);
-	caller_expression(w, w->pc, o->g_sched_pc, make_curg_field);
-	caller_expression(w, w->fp, o->g_sched_fp, make_curg_field);
+	caller_expression(w, w->pc, o->g_sched_pc, goroutine_field);
+	caller_expression(w, w->fp, o->g_sched_fp, goroutine_field);
 	if (w->s->abi->link_register)
-		caller_expression(w, w->ret, o->g_sched_lr, make_curg_field);
+		caller_expression(w, w->ret, o->g_sched_lr, goroutine_field);
 }
 
 /** All registers of the interrupted code are in the ucontext, which is above the frame. */

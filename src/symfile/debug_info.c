@@ -435,20 +435,34 @@ static size_t package_len(const char *name)
 	return dot && dot - name < MAX_PACKAGE ? (size_t)(dot - name) : 0;
 }
 
-/** Append the package that most likely is the unit's to the strings. @return its offset */
+/** What the linker made for several packages: "type:.eq.[2]string" */
+static bool is_shared(const char *name)
+{
+	return strncmp(name, "type:", 5) == 0 || strncmp(name, "go:", 3) == 0;
+}
+
+/**
+ * Append the name of the unit to the strings: the package of its functions, or
+ * else the file that the first one is from.
+ *
+ * @return its offset
+ */
 static uint32_t unit_name(struct symfile *s, size_t first, size_t n)
 {
+	const struct gc_pcfunc *f = &s->functions[s->by_unit[first]].f;
 	uint32_t at = (uint32_t)s->strings.len;
+	const char *name = NULL;
+	size_t len = 0;
 
-	for (size_t i = first; i < first + n; i++) {
-		const char *name = gc_pclntab_name(s->table, s->functions[s->by_unit[i]].f.name);
-		size_t len = name ? package_len(name) : 0;
-
-		if (!len)
-			continue;
-		gc_buf_add(&s->strings, name, len);
-		break;
+	for (size_t i = first; !len && i < first + n; i++) {
+		name = gc_pclntab_name(s->table, s->functions[s->by_unit[i]].f.name);
+		len = name && !is_shared(name) ? package_len(name) : 0;
 	}
+	if (!len) {
+		name = gc_pclntab_file(s->table, f, gc_pclntab_value(s->table, f, f->pcfile, f->entry));
+		len = name ? strlen(name) : 0;
+	}
+	gc_buf_add(&s->strings, name, len);
 	gc_buf_char(&s->strings, '\0');
 	return at;
 }

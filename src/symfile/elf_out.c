@@ -76,7 +76,7 @@ static uint16_t add_header(struct elf_writer *w, const char *name, const Elf64_S
 		w->cap = cap;
 	}
 	w->sections[w->nsections] = *header;
-	w->sections[w->nsections].sh_name = add_name(w, name);
+	w->sections[w->nsections].sh_name = *name ? add_name(w, name) : 0;
 	return (uint16_t)w->nsections++;
 }
 
@@ -197,6 +197,21 @@ static void add_notes(struct elf_writer *w)
 		add_note(w, ".note.go.buildid", "Go", 4, src->go_build_id, strlen(src->go_build_id));
 }
 
+/** C code of the program can be unwound with the file alone. */
+static void add_eh_frame(struct elf_writer *w)
+{
+	const struct gc_symbol_source *src = w->s->src;
+	Elf64_Shdr header = section_named(w, ".eh_frame");
+	const uint8_t *bytes;
+	uint64_t len, addr;
+
+	if (header.sh_type == SHT_NULL || header.sh_flags & SHF_COMPRESSED ||
+	    !gc_elf_section(src->file, ".eh_frame", &bytes, &len, &addr))
+		return;
+	header = (Elf64_Shdr){ .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_addr = addr, .sh_addralign = ALIGN };
+	add_section(w, ".eh_frame", header, bytes, len);
+}
+
 /** The program headers as a debug file has them: addresses, and no bytes. */
 static void add_phdrs(struct elf_writer *w)
 {
@@ -205,7 +220,7 @@ static void add_phdrs(struct elf_writer *w)
 	for (size_t i = 0; i < phdrs->count; i++) {
 		Elf64_Phdr ph = phdrs->list[i];
 
-		ph.p_offset = 0;
+		ph.p_offset = ph.p_align > 1 ? ph.p_vaddr % ph.p_align : 0;
 		ph.p_filesz = 0;
 		add_struct(w, ELF_T_PHDR, &ph, sizeof(ph));
 	}
@@ -218,6 +233,7 @@ static void begin_new(struct elf_writer *w)
 	const struct gc_symbol_source *src = w->s->src;
 	const Elf64_Shdr null = { .sh_type = SHT_NULL };
 
+	gc_buf_char(&w->names, '\0');
 	w->ehdr = (Elf64_Ehdr){
 		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
 		.e_type = src->type, .e_machine = src->arch->elf_machine, .e_version = EV_CURRENT,
@@ -232,6 +248,7 @@ static void begin_new(struct elf_writer *w)
 	add_header(w, "", &null);
 	add_text(w);
 	add_notes(w);
+	add_eh_frame(w);
 }
 
 /* Around a whole program */
@@ -335,10 +352,10 @@ static enum gc_code begin_combined(struct elf_writer *w, struct gc_error *err)
 		return gc_fail(err, GC_E_FORMAT, "damaged ELF header");
 	if (w->ehdr.e_shnum > MAX_SECTIONS || (w->ehdr.e_shnum == 0 && w->ehdr.e_shoff))
 		return gc_fail(err, GC_E_UNSUPPORTED, "has too many sections for more");
+	gc_buf_char(&w->names, '\0');
 	gc_buf_add(w->out, in->bytes, in->size);
 	if (!take_sections(w)) {
 		w->nsections = 0;
-		gc_buf_clear(&w->names);
 		add_loaded(w);
 		w->ehdr.e_shentsize = sizeof(Elf64_Shdr);
 	}

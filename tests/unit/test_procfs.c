@@ -211,7 +211,7 @@ START_TEST(cmdline_damaged)
 {
 	open_target(default_argv, GC_COUNT(default_argv), "another title");
 	ck_assert_str_eq(content_of("/proc/68/cmdline"), "another title");
-	ck_assert_uint_eq(out.len, strlen("another title"));
+	ck_assert_uint_eq(out.len, sizeof("another title"));
 }
 END_TEST
 

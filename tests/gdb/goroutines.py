@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""gdb's threads are the goroutines: each one that the runtime printed when it died (expect.txt,
+stderr) is there with its state, and its backtrace has the functions and lines that were printed;
+with the program's debug information, and from a stripped program with nothing local in gdb.
+
+GOCORE_UNPACKED names a folder ARCH/CASE/{core,bin,expect.txt} to test instead of the bundled cores.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib'), os.path.join(HERE, '..', 'go')]
+import gocore
+import goroutines as printed
+
+BASE = 1000000000          # GC_GO_TID_BASE
+ROW = re.compile(r'^[* ] +(\d+) +Thread (?:\d+\.)?(\d+) (?:"([^"]*)")?(?: \(([^)]*)\) )?', re.M)
+FRAME = re.compile(r'^#(\d+) +(?:0x([0-9a-f]+) in )?(.*)$')
+LOCATION = re.compile(r' at (\S+):(\d+)$')
+GO_STATE = 'G%d %s '
+
+
+def cases(pattern):
+    found = [case for case in printed.cases() if re.search(pattern, case.name)]
+    if not found:
+        raise unittest.SkipTest('there is no core %s' % pattern)
+    return found
+
+
+def strip(program, to):
+    """Without symbols and debug information, whatever the architecture."""
+    for tool in ('objcopy', 'aarch64-linux-gnu-objcopy', 'x86_64-linux-gnu-objcopy', 'llvm-objcopy'):
+        if shutil.which(tool) and subprocess.run([tool, '--strip-all', program, to], stderr=subprocess.DEVNULL,
+                                                 check=False).returncode == 0:
+            return to
+    raise unittest.SkipTest('no objcopy knows this architecture')
+
+
+def without_instance(name):
+    """main.(*Stack[go.shape.int]).Peek -> main.(*Stack[...]).Peek"""
+    out, depth = '', 0
+    for c in name:
+        depth -= c == ']'
+        if depth == 0:
+            out += c
+        depth += c == '['
+        if c == '[' and depth == 1:
+            out += '...'
+    return out
+
+
+def function_of(text):
+    """What stands before the arguments: "main.f (x=1) at ..." """
+    m = re.match(r'(.*?) \(', text)
+    name = without_instance(m[1] if m else text)
+    return 'panic' if name == 'runtime.gopanic' else name
+
+
+def stack(text):
+    """[(function, file, line)] of a backtrace, down to goexit."""
+    out = []
+    for line in text.splitlines():
+        m = FRAME.match(line)
+        if not m:
+            continue
+        if '<signal handler called>' in m[3]:       # before what was interrupted; the runtime prints no such line
+            continue
+        at = LOCATION.search(m[3])
+        out.append((function_of(m[3]), at and at[1].replace('./<auto', '<auto'), at and int(at[2])))
+        if out[-1][0] == 'runtime.goexit':
+            break
+    return out
+
+
+class Threads:
+    """info threads and thread apply all bt of one session."""
+
+    def __init__(self, gdb, stub, start=(), limit=''):
+        head, (rows, stacks) = gocore.ask_gdb(gdb, [*start, 'target remote ' + stub.gdb_address],
+                                              ['info threads', 'thread apply all backtrace ' + limit], 300)
+        self.head, self.text, self.stacks = head, rows, {}
+        self.rows = [(int(m[1]), int(m[2]), m[3] or '', m[4] or '') for m in ROW.finditer(rows or '')]
+        for block in re.split(r'^(?=Thread \d+ \()', stacks or '', flags=re.M):
+            m = re.match(r'Thread (\d+) \(', block)
+            if m:
+                self.stacks[int(m[1])] = stack(block)
+
+    def of(self, goid):
+        """(number, name, extra) of the thread that shows a goroutine's own stack."""
+        for number, tid, name, extra in self.rows:
+            if tid == BASE + goid or re.match(r'G%d ' % goid, name):
+                return number, name, extra
+        return None
+
+
+def differences(want, threads):
+    row = threads.of(want.goid)
+    if not row:
+        yield 'is not a thread'
+        return
+    number, name, extra = row
+    state = want.state + (' %dm' % want.minutes if want.minutes else '')
+    if not name.startswith(GO_STATE % (want.goid, state)):
+        yield 'is "%s", printed [%s]' % (name, state)
+    if ('locked' in extra) != want.locked:
+        yield 'extra "%s", printed locked: %s' % (extra, want.locked)
+    wanted = [(without_instance(f.function), f.file, f.line) for f in want.frames]
+    got = threads.stacks.get(number, [])
+    if got and got[-1][0] == 'main.main' and 'runtime.main' in [f[0] for f in wanted]:
+        wanted = wanted[:-2]                        # set backtrace past-main is off
+    if len(got) > len(wanted) and want.state in ('running', 'syscall'):
+        got = got[len(got) - len(wanted):]          # what the runtime did to die, or to enter the kernel
+    if got and wanted and got[0][:2] == wanted[0][:2] and want.state != 'running':
+        got[0] = wanted[0]                          # where it goes on, not where it called
+    if got != wanted:
+        yield 'stack\n    %s\nprinted\n    %s' % ('\n    '.join(map(str, got)), '\n    '.join(map(str, wanted)))
+
+
+class Printed(unittest.TestCase):
+    """Against the traceback of the runtime itself."""
+    maxDiff = None
+
+    def compare(self, case, stub, gdb):
+        threads = Threads(gdb, stub)
+        allowed = printed.exceptions()[str(case)]
+        want = [g for g in printed.tracebacks(case.expect.sections['stderr']) if str(g.goid) not in allowed]
+        self.assertGreater(len(want), 4)
+        wrong = ['goroutine %d %s' % (g.goid, d) for g in want for d in differences(g, threads)]
+        self.assertEqual(wrong, [], '%d of %d\n%s\n%s' % (len(wrong), len(want), threads.head, threads.text))
+        first = threads.rows[0]
+        self.assertEqual(first[1], case.expect.tids[0])
+        self.assertIn('crashed', first[3])
+        self.assertRegex(threads.text, r'(?m)^\* 1 ')
+
+    def each(self, pattern, program):
+        for case in cases(pattern):
+            for gdb in gocore.gdbs():
+                if not gocore.knows_arch(gdb, case.arch):
+                    continue
+                with self.subTest('%s %s' % (case, gdb)), tempfile.TemporaryDirectory() as tmp, \
+                        gocore.Stub(case.core, program(case, tmp), ['--sysroot=' + case.sysroot]) as stub:
+                    self.compare(case, stub, gdb)
+
+    def test_program(self):
+        self.each('^panic-|^segv-go[0-9.]+$', lambda case, tmp: case.bin)
+
+    def test_stripped(self):
+        self.each('^panic-|^segv-go[0-9.]+$', lambda case, tmp: strip(case.bin, os.path.join(tmp, 'program')))
+
+
+class Many(unittest.TestCase):
+    def test_groups(self):
+        for case in cases('^many-'):
+            for gdb in gocore.gdbs():
+                if not gocore.knows_arch(gdb, case.arch):
+                    continue
+                with self.subTest('%s %s' % (case, gdb)), gocore.Stub(case.core, case.bin) as stub:
+                    self.assertIn(' 20007 goroutines', stub.stderr)
+                    begin = time.monotonic()
+                    _, (rows, _, bt) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address],
+                                                      ['info threads', 'thread 3', 'backtrace'])
+                    self.assertLess(time.monotonic() - begin, 5 * gocore.SLOW)
+                    self.assertLess(len(ROW.findall(rows)), 100)
+                    self.assertRegex(rows, r'"G\d+ x\d{4,5} chan receive (\d+m )?main.worker"')
+                    self.assertRegex(bt, r'^#0 ')
+
+    def test_every_one_is_reachable(self):
+        for case in cases('^many-'):
+            with self.subTest(str(case)), gocore.Stub(case.core, case.bin) as stub:
+                with gocore.Rsp(stub) as rsp:
+                    listed = monitor(rsp, 'goroutines')
+                    self.assertEqual(len(re.findall(r'^G\d+ \[', listed, flags=re.M)), 20007)
+                    last = re.findall(r'^G(\d+) \[chan receive[^\]]*\] main.worker', listed, flags=re.M)[-1]
+                    one = monitor(rsp, 'goroutines ' + last)
+                    self.assertIn('main.worker at ', one)
+                    self.assertIn('created by main.main', one)
+                    self.assertRegex(monitor(rsp, 'goroutines -group'), r'(?m)^\d{4,5} goroutines \[chan receive')
+                    # folded ones can be selected too
+                    self.assertEqual(rsp.ask('Hg%x' % (BASE + int(last))), b'OK')
+                    self.assertIn(b'x', rsp.ask('g'))
+
+
+def monitor(rsp, command):
+    rsp.send('qRcmd,' + command.encode().hex())
+    out = b''
+    while True:
+        reply = rsp.receive()
+        if reply == b'OK':
+            return out.decode()
+        assert reply.startswith(b'O'), reply[:40]
+        out += bytes.fromhex(reply[1:].decode())
+
+
+class Modes(unittest.TestCase):
+    def ids(self, stub):
+        with gocore.Rsp(stub) as rsp:
+            stop = rsp.ask('?').decode()
+            document = rsp.transfer('threads').decode()
+        return stop, [int(i, 16) for i in re.findall(r'<thread id="([0-9a-f]+)"', document)]
+
+    def test_modes(self):
+        case = cases('^panic-')[0]
+        goids = {g.goid for g in printed.tracebacks(case.expect.sections['stderr'])}
+        tids = case.expect.tids
+        with gocore.Stub(case.core, case.bin, ['--threads=os']) as stub:
+            stop, ids = self.ids(stub)
+            self.assertEqual(ids, tids)
+            self.assertNotIn('goroutines', stub.stderr)
+        with gocore.Stub(case.core, case.bin, ['--threads=all']) as stub:
+            stop, ids = self.ids(stub)
+            self.assertEqual(ids[:len(tids)], tids)
+            self.assertEqual(stop, 'T06thread:%x;' % tids[0])
+            self.assertEqual(ids[len(tids):], sorted(ids[len(tids):]))
+            self.assertLessEqual({i - BASE for i in ids[len(tids):]}, goids)
+            again = self.ids(stub)
+            self.assertEqual(again, (stop, ids))
+        with gocore.Stub(case.core, case.bin, ['--threads=go']) as stub:
+            stop, ids = self.ids(stub)
+            self.assertEqual({i - BASE for i in ids}, goids)
+            crashed = next(printed.tracebacks(case.expect.sections['stderr'])).goid
+            self.assertEqual(ids[0], BASE + crashed)
+            self.assertEqual(stop, 'T06thread:%x;' % ids[0])
+            self.assertEqual(ids[1:], sorted(ids[1:]))
+
+    def test_no_go(self):
+        case = gocore.Case('x86_64', 'threads')
+        with case.serve() as stub:
+            self.assertNotIn('goroutine', stub.stderr)
+        with gocore.Stub(case.core, case.bin, ['--threads=go', '--sysroot=' + case.sysroot]) as stub:
+            self.assertIn('goroutines cannot be shown: ', stub.stderr)
+            self.assertEqual(self.ids(stub)[1], case.expect.tids)
+
+    def test_cut(self):
+        """Without the runtime's data the OS threads are served, and one line says why."""
+        case = cases('^panic-')[0]
+        with tempfile.TemporaryDirectory() as tmp:
+            cut = os.path.join(tmp, 'core')
+            with open(case.core, 'rb') as f, open(cut, 'wb') as to:
+                to.write(f.read(200000))
+            with gocore.Stub(cut, case.bin) as stub:
+                self.assertEqual(stub.stderr.count('goroutines cannot be shown: '), 1, stub.stderr)
+                self.assertEqual(self.ids(stub)[1], case.expect.tids)
+
+    def test_usage(self):
+        for option in ('--threads=none', '--threads=', '--goroutines=x', '--goroutines=-1'):
+            self.assertEqual(gocore.run_stub('core', option).returncode, 2, option)
+
+
+class Registers(unittest.TestCase):
+    def test_parked(self):
+        """Of a goroutine that waits, only what the runtime kept of it is known."""
+        for case in cases('^panic-'):
+            with self.subTest(str(case)), gocore.Stub(case.core, case.bin) as stub:
+                known = {'x86_64': {'rip', 'rsp', 'rbp', 'r14'}, 'aarch64': {'pc', 'sp', 'x29', 'x28'}}[case.arch]
+                want = [g for g in printed.tracebacks(case.expect.sections['stderr']) if g.state == 'select'][0]
+                gdb = next(g for g in gocore.gdbs() if gocore.knows_arch(g, case.arch))
+                threads = Threads(gdb, stub, limit='1')
+                _, (regs,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address],
+                                            [['thread %d' % threads.of(want.goid)[0], 'info registers']])
+                rows = dict(re.findall(r'^(\w+) +(\S+)', regs, flags=re.M))
+                self.assertEqual({name for name, value in rows.items() if value != '<unavailable>'}, known)
+                pc, sp = ('rip', 'rsp') if case.arch == 'x86_64' else ('pc', 'sp')
+                self.assertEqual(int(rows[pc], 16), int(want.frames[0].pc, 16))
+                self.assertEqual(int(rows[sp], 16), int(want.frames[0].sp, 16))
+
+
+if __name__ == '__main__':
+    gocore.main()
