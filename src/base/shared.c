@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,19 +106,19 @@ static bool write_all(int fd, const char *bytes, size_t len)
 	return true;
 }
 
-/** Map what is in the descriptor. Sealed, so that it stays as long as it is. */
+/** With the lock: map what is in the descriptor. It is sealed, so that it stays as long as it is. */
 static bool map_bytes(struct gc_shared *s)
 {
-	struct stat st;
+	off_t size = lseek(s->fd, 0, SEEK_END); /* fstat() may be another system call, which takes a path */
 	void *map;
 
-	if (fstat(s->fd, &st) != 0 || st.st_size <= 0)
+	if (size <= 0)
 		return false;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, s->fd, 0);
+	map = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, s->fd, 0);
 	if (map == MAP_FAILED)
 		return false;
 	s->bytes = map;
-	s->len = (uint64_t)st.st_size;
+	s->len = (uint64_t)size;
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include "cmd/cmd.h"
 #include "gocore/buildinfo.h"
 #include "gocore/go_target.h"
+#include "gocore/program_file.h"
 #include "gocore/signals.h"
 
 #define MAX_SHOWN_PROBLEMS 8
@@ -162,7 +163,7 @@ static void add_symbols(const struct gc_target *t, struct gc_buf *out)
 {
 	const char *exe = gc_process_exe(t->process);
 
-	if (!t->program_file || !exe)
+	if (!t->program_file || !gc_program_file_is_stripped(t->program_file) || !exe)
 		return;
 	gc_buf_printf(out,
 		      "symbols   the program is stripped: start gdb without it, then it gets names, lines and stacks "

@@ -30,12 +30,15 @@ struct goroutines_options {
 
 static const struct argp_option options[] = {
 	{ "format", OPT_FORMAT, "FORMAT", 0,
-	  "text (Go's own traceback; the default), json, folded (for flame graphs) or pprof (for go tool pprof)", 1 },
+	  "text (Go's own traceback; the default), json, folded (for flame graphs) or pprof (for go tool "
+	  "pprof)", 1 },
 	{ "json", 'j', NULL, 0, "The same as --format=json (schema gocore-stub/goroutines/1)", 1 },
 	{ "group", OPT_GROUP, NULL, 0,
-	  "Join goroutines of one state with equal stacks, the largest group first; folded: the state is the root", 1 },
+	  "Join goroutines of one state with equal stacks, the largest group first; folded: the state is "
+	  "the root", 1 },
 	{ "state", OPT_STATE, "STATE", 0,
-	  "Only of this state or wait reason: waiting, running, 'chan receive'... (repeatable; or a list with commas)", 2 },
+	  "Only of this state or wait reason: waiting, running, 'chan receive'... (repeatable; or a list "
+	  "with commas)", 2 },
 	{ "function", OPT_FUNCTION, "REGEX", 0,
 	  "Only those with a frame whose function matches (POSIX extended regular expression)", 2 },
 	{ 0 },

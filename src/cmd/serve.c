@@ -212,7 +212,7 @@ static int serve_process(const struct gc_process *process, const struct serve_op
 		print_error(o->core, &err);
 		return EXIT_UNUSABLE;
 	}
-	if (gc_program_file_new(&program_file, process, &err) == GC_OK)
+	if (gc_program_file_new(&program_file, process, o->threads == THREADS_OS, &err) == GC_OK)
 		target->program_file = program_file;
 	add_goroutines(&target, o, &err);
 	print_banner(target, &err);

@@ -32,7 +32,7 @@ enum gc_document_kind {
 /** A file that the client opened with vFile:open. */
 struct gc_open_file {
 	bool used;
-	const uint8_t *bytes;   /* of an image or of made */
+	const uint8_t *bytes;   /* of an image, of what is served in its place, or of made */
 	uint64_t size;
 	const struct gc_input *input; /* the image's file, or NULL */
 	struct gc_buf made;     /* content of a file under /proc */

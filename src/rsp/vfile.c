@@ -124,21 +124,30 @@ static const struct gc_input *find_image(const struct gc_process *p, const char 
 	return image && image->file ? &image->file->input : NULL;
 }
 
-/** The program's file, or what is served in its place. */
-static void use_image(struct gc_target *t, struct gc_open_file *file)
+/** Is another file served in the place of this one? lldb does not read all of what gdb needs to unwind. */
+static bool is_replaced(const struct gc_rsp *rsp, const struct gc_input *input)
 {
-	const struct gc_image *program = gc_images_program(&t->process->images);
+	const struct gc_program_file *other = rsp->target->program_file;
+	const struct gc_image *program = gc_images_program(&rsp->target->process->images);
 
-	if (t->program_file && program && program->file && file->input == &program->file->input &&
-	    gc_program_file_get(t->program_file, &file->bytes, &file->size, NULL) == GC_OK)
+	return other && program && program->file && input == &program->file->input &&
+	       (rsp->client != GC_CLIENT_LLDB || gc_program_file_is_stripped(other));
+}
+
+/** The image's file, or what is served in its place. */
+static void use_image(const struct gc_rsp *rsp, struct gc_open_file *file)
+{
+	if (is_replaced(rsp, file->input) &&
+	    gc_program_file_get(rsp->target->program_file, &file->bytes, &file->size, NULL) == GC_OK)
 		return;
 	file->bytes = file->input->bytes;
 	file->size = file->input->size;
 }
 
 /** Fill @file with what the client calls @path. @return false if we have none */
-static bool open_path(struct gc_target *t, const char *path, struct gc_open_file *file, struct gc_error *err)
+static bool open_path(const struct gc_rsp *rsp, const char *path, struct gc_open_file *file, struct gc_error *err)
 {
+	struct gc_target *t = rsp->target;
 	struct gc_buf link = GC_BUF_INIT;
 	enum gc_code code;
 
@@ -147,7 +156,7 @@ static bool open_path(struct gc_target *t, const char *path, struct gc_open_file
 		path = gc_buf_text(&link);
 	file->input = find_image(t->process, path);
 	if (file->input) {
-		use_image(t, file);
+		use_image(rsp, file);
 		gc_buf_deinit(&link);
 		return true;
 	}
@@ -218,7 +227,7 @@ enum gc_code gc_vfile_open(struct gc_rsp *rsp, struct gc_args *args, struct gc_r
 	slot = free_slot(rsp);
 	if (!slot)
 		return reply_errno(reply, FILEIO_EMFILE);
-	if (!open_path(rsp->target, path, slot, err))
+	if (!open_path(rsp, path, slot, err))
 		return reply_errno(reply, FILEIO_ENOENT);
 	gc_buf_printf(reply->out, "F%zx", (size_t)(slot - rsp->files));
 	return GC_OK;
@@ -311,7 +320,7 @@ enum gc_code gc_vfile_stat(struct gc_rsp *rsp, struct gc_args *args, struct gc_r
 
 	if (!parse_path(args, path) || !gc_args_end(args))
 		return reply_errno(reply, FILEIO_EINVAL);
-	if (!open_path(rsp->target, path, &file, err))
+	if (!open_path(rsp, path, &file, err))
 		return reply_errno(reply, FILEIO_ENOENT);
 	reply_stat(reply, &file);
 	gc_open_file_close(&file);

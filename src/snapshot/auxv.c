@@ -120,10 +120,14 @@ void gc_snap_auxv(struct gc_snap *s, json_t *root)
 /** Find the vector itself in the range that AT_EXECFN or AT_RANDOM, which lie above it, points into. */
 static bool find_vector(const struct gc_snap *s, uint64_t above, uint64_t *out)
 {
+	const struct gc_arch *arch = s->p->core.arch;
 	const struct gc_note *note = s->p->core.auxv;
-	const struct gc_range *r = gc_space_find(&s->p->space, above);
+	const struct gc_range *r;
 	uint64_t len, low;
 
+	if (arch->clean_data)
+		above = arch->clean_data(above);
+	r = gc_space_find(&s->p->space, above);
 	if (!r || !gc_range_served(r) || !r->bytes || note->desc_len < AUXV_ENTRY)
 		return false;
 	low = above - r->start > MAX_STACK ? above - MAX_STACK : r->start;

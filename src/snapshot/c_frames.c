@@ -1,6 +1,7 @@
 /* What a goroutine is doing in C: the frames between its thread's registers and its own stack. */
 #include <stdlib.h>
 
+#include "gocore/lines.h"
 #include "gocore/symbols.h"
 #include "gocore/unwind.h"
 
@@ -8,6 +9,7 @@
 
 struct c_frames {
 	struct gc_symbols *symbols;
+	struct gc_process_lines *lines;
 	struct gc_unwinder *unwinder;
 };
 
@@ -20,7 +22,13 @@ static enum gc_code open_unwinder(struct goroutines *g, struct gc_error *err)
 		return gc_fail_memory(err);
 	g->c = c;
 	code = gc_symbols_new(&c->symbols, g->p, g->options->find, g->problems, err);
-	return code == GC_OK ? gc_unwinder_new(&c->unwinder, g->p, c->symbols, g->go, g->problems, err) : code;
+	if (code == GC_OK)
+		code = gc_process_lines_new(&c->lines, g->p, c->symbols, g->options->find, g->problems, err);
+	if (code == GC_OK)
+		code = gc_unwinder_new(&c->unwinder, g->p, c->symbols, g->go, g->problems, err);
+	if (code == GC_OK)
+		gc_unwinder_set_lines(c->unwinder, gc_process_lines_frames, c->lines);
+	return code;
 }
 
 void goroutine_c_close(struct goroutines *g)
@@ -28,6 +36,7 @@ void goroutine_c_close(struct goroutines *g)
 	if (!g->c)
 		return;
 	gc_unwinder_free(g->c->unwinder);
+	gc_process_lines_free(g->c->lines);
 	gc_symbols_free(g->c->symbols);
 	free(g->c);
 	g->c = NULL;
@@ -75,9 +84,12 @@ enum gc_code goroutine_c_frames(struct goroutines *g, const struct gc_goroutine 
 {
 	gc_tid tid = gc_go_tid(g->go, goroutine);
 	const struct gc_go_m *m = tid ? gc_go_m_of_thread(g->go, tid) : NULL;
-	const struct gc_thread *thread = m && m->in_cgo && goroutine->syscall_sp ? thread_of(&g->p->core, tid) : NULL;
+	const struct gc_thread *thread;
 	enum gc_code code = GC_OK;
 
+	if (!m || !m->in_cgo || !goroutine->syscall_sp)
+		return GC_OK;
+	thread = thread_of(&g->p->core, tid);
 	if (!thread)
 		return GC_OK;
 	if (!g->c)

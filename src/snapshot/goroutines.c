@@ -58,7 +58,8 @@ enum gc_code goroutines_flush(struct goroutines *g, struct gc_error *err)
 
 /* Groups */
 
-static enum gc_code key_of(struct gc_buf *key, const struct goroutine_view *view, bool by_state, struct gc_error *err)
+static enum gc_code key_of(struct gc_buf *key, const struct goroutine_view *view, bool by_state,
+			   struct gc_error *err)
 {
 	const struct gc_goroutine *g = view->g;
 
@@ -79,13 +80,15 @@ static enum gc_code key_of(struct gc_buf *key, const struct goroutine_view *view
 	return key->failed ? gc_fail_memory(err) : GC_OK;
 }
 
-static enum gc_code new_group(struct goroutine_groups *groups, const struct goroutine_view *view, struct gc_error *err)
+static enum gc_code new_group(struct goroutine_groups *groups, const struct goroutine_view *view,
+			      struct gc_error *err)
 {
 	struct goroutine_group *group;
 	struct gc_frame *frames;
 
 	if (groups->nframes + view->nframes > MAX_FRAMES_GROUP)
-		return gc_fail(err, GC_E_LIMIT, "the stacks that differ have more than %u frames", MAX_FRAMES_GROUP);
+		return gc_fail(err, GC_E_LIMIT, "the stacks that differ have more than %u frames",
+			       MAX_FRAMES_GROUP);
 	if (!gc_intern_room(&groups->list, &groups->cap, groups->count, sizeof(*groups->list)))
 		return gc_fail_memory(err);
 	frames = malloc(view->nframes * sizeof(*frames) + 1);
@@ -185,7 +188,8 @@ static enum gc_code matches(struct goroutines *g, const char *function, bool *ou
 	return GC_OK;
 }
 
-static enum gc_code has_function(struct goroutines *g, const struct gc_frames *frames, bool *out, struct gc_error *err)
+static enum gc_code has_function(struct goroutines *g, const struct gc_frames *frames, bool *out,
+				 struct gc_error *err)
 {
 	bool found = !g->options->function;
 
@@ -307,8 +311,9 @@ static void look_for_names(struct goroutines *g)
 			return;
 	if (program)
 		gc_build_id_hex(&program->build_id, hex);
-	gc_problem(g->problems, "stacks", "the core does not hold the table of Go functions, so frames have no names and "
-		   "stacks may be short: give the program%s%s", *hex ? ", build ID " : "", hex);
+	gc_problem(g->problems, "stacks",
+		   "the core does not hold the table of Go functions, so frames have no names and stacks may "
+		   "be short: give the program%s%s", *hex ? ", build ID " : "", hex);
 }
 
 static enum gc_code write_all(struct goroutines *g, const struct goroutines_writer *format, struct gc_error *err)

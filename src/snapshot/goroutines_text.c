@@ -30,8 +30,9 @@ static void put_name(struct gc_buf *out, const char *name)
 static bool is_dying(const char *function, bool *sure)
 {
 	static const char *const names[] = {
-		"raise", "dieFromSignal", "crash", "sighandler", "fatalpanic", "fatalpanic.func1", "fatalpanic.func2",
-		"fatalthrow", "fatalthrow.func1", "dopanic_m", "sigfwdgo", "sigtrampgo", "sigtramp", "tgkill",
+		"raise", "dieFromSignal", "crash", "sighandler", "fatalpanic", "fatalpanic.func1",
+		"fatalpanic.func2", "fatalthrow", "fatalthrow.func1", "dopanic_m", "sigfwdgo", "sigtrampgo",
+		"sigtramp", "tgkill",
 	};
 	static const char *const also[] = {
 		"systemstack", "systemstack_switch", "usleep", "osyield", "cgoSigtramp", "gsignal", "exit",
@@ -277,7 +278,8 @@ static void put_group(struct goroutines *g, const struct goroutine_group *group)
 	gc_buf_printf(&g->out, group->count == 1 ? "%zu goroutine [" : "%zu goroutines [", group->count);
 	gc_go_describe(g->go, &head, &g->out);
 	if (group->max_minutes > group->min_minutes)
-		gc_buf_printf(&g->out, ", %" PRIu32 " to %" PRIu32 " minutes", group->min_minutes, group->max_minutes);
+		gc_buf_printf(&g->out, ", %" PRIu32 " to %" PRIu32 " minutes", group->min_minutes,
+			      group->max_minutes);
 	else if (group->max_minutes)
 		gc_buf_printf(&g->out, ", %" PRIu32 " minutes", group->max_minutes);
 	gc_buf_str(&g->out, group->first.g->locked_m ? ", locked to thread]:" : "]:");

@@ -288,6 +288,7 @@ static bool is_advance(uint8_t op)
 static enum gc_code next_at(struct run *r, uint8_t op, uint64_t *out, struct gc_error *err)
 {
 	const struct cfi_base base = { .addr = r->fde->code_addr };
+	const uint64_t align = r->fde->cie.code_align;
 	uint64_t delta = op & 0x3f;
 	enum gc_code code = GC_OK;
 
@@ -295,10 +296,10 @@ static enum gc_code next_at(struct run *r, uint8_t op, uint64_t *out, struct gc_
 		return cfi_encoded(r->code, r->fde->cie.encoding, &base, out, err);
 	if ((op & 0xc0) != CFA_ADVANCE)
 		code = fixed(r->code, op, &delta, err);
-	if (code == GC_OK && delta * r->fde->cie.code_align > UINT64_MAX - r->at)
+	if (code == GC_OK && align && delta > (UINT64_MAX - r->at) / align)
 		code = gc_fail(err, GC_E_FORMAT, "a row behind the end of the address space");
 	if (code == GC_OK)
-		*out = r->at + delta * r->fde->cie.code_align;
+		*out = r->at + delta * align;
 	return code;
 }
 

@@ -2,21 +2,19 @@
 
 #include <string.h>
 
+#include "gocore/bytes.h"
+
+#include "sym/leb128.h"
+
 /* DWARF 5 section 7.5.6 and the extensions of GNU: forms that refer to another file */
 enum {
 	FORM_STRP_SUP = 0x1d, FORM_REF_SUP4 = 0x1c, FORM_REF_SUP8 = 0x24, FORM_RNGLISTX = 0x23,
 	FORM_GNU_REF_ALT = 0x1f20, FORM_GNU_STRP_ALT = 0x1f21,
 
-	RLE_END_OF_LIST = 0x00, RLE_BASE_ADDRESSX = 0x01, RLE_BASE_ADDRESS = 0x05,
+	/* DWARF 5 section 7.25 */
+	RLE_END_OF_LIST = 0, RLE_BASE_ADDRESSX, RLE_STARTX_ENDX, RLE_STARTX_LENGTH, RLE_OFFSET_PAIR,
+	RLE_BASE_ADDRESS, RLE_START_END, RLE_START_LENGTH,
 };
-
-#define MAX_RANGES 1000000
-
-#ifdef DW_LIBDWARF_VERSION_MAJOR
-#define free_ranges dwarf_dealloc_ranges
-#else
-#define free_ranges dwarf_ranges_dealloc
-#endif
 
 Dwarf_Die gc_die_at(struct gc_dies *dies, uint64_t offset)
 {
@@ -252,87 +250,152 @@ static bool single_range(const struct range_visit *v, Dwarf_Die die)
 	return true;
 }
 
-/** .debug_ranges, DWARF 3 and 4 */
-static void old_ranges(const struct range_visit *v, Dwarf_Die die, uint64_t offset, uint64_t base)
+/** A cursor on a section from @offset on. @return false if there is nothing */
+static bool section_from(struct gc_dies *dies, const char *name, uint64_t offset, struct gc_cursor *out)
 {
-	Dwarf_Unsigned bytes;
-	Dwarf_Signed count;
-	Dwarf_Ranges *list;
-	Dwarf_Error error = NULL;
-	Dwarf_Off real;
+	const uint8_t *bytes;
+	uint64_t len;
 
-	if (dwarf_get_ranges_b(v->dies->dbg, offset, die, &real, &list, &count, &bytes, &error) != DW_DLV_OK) {
-		gc_dwarf_forget(v->dies->dbg, error);
-		return;
-	}
-	for (Dwarf_Signed i = 0; i < count && i < MAX_RANGES; i++) {
-		if (list[i].dwr_type == DW_RANGES_END)
-			break;
-		if (list[i].dwr_type == DW_RANGES_ADDRESS_SELECTION)
-			base = list[i].dwr_addr2;
-		else if (list[i].dwr_addr2 > list[i].dwr_addr1 &&
-			 !v->fn(v->data, base + list[i].dwr_addr1, base + list[i].dwr_addr2))
-			break;
-	}
-	free_ranges(v->dies->dbg, list, count);
+	if (gc_dwarf_section(dies->dwarf, name, &bytes, &len, NULL) != GC_OK || offset >= len)
+		return false;
+	gc_cursor_init(out, bytes + offset, len - offset, offset);
+	return true;
 }
 
-/** One entry of .debug_rnglists. @return false to stop */
-static bool visit_entry(const struct range_visit *v, Dwarf_Rnglists_Head head, Dwarf_Unsigned i)
+static bool read_address(struct gc_cursor *c, uint64_t *out)
 {
-	Dwarf_Unsigned raw1, raw2, low, high;
-	Dwarf_Bool unavailable = 0;
-	Dwarf_Error error = NULL;
-	unsigned len, kind;
+	const uint8_t *bytes;
 
-	if (dwarf_get_rnglists_entry_fields_a(head, i, &len, &kind, &raw1, &raw2, &unavailable, &low, &high,
-					      &error) != DW_DLV_OK) {
-		gc_dwarf_forget(v->dies->dbg, error);
+	if (gc_cursor_bytes(c, 8, &bytes, NULL) != GC_OK)
+		return false;
+	*out = gc_load_le64(bytes);
+	return true;
+}
+
+/** .debug_ranges, DWARF 3 and 4: pairs, an empty one ends them, one that starts with -1 sets the base. */
+static void old_ranges(const struct range_visit *v, const struct gc_die_unit *unit, uint64_t offset)
+{
+	uint64_t base = unit->low_pc, low, high;
+	struct gc_cursor c;
+
+	if (!section_from(v->dies, ".debug_ranges", offset, &c))
+		return;
+	while (read_address(&c, &low) && read_address(&c, &high) && (low || high)) {
+		if (low == UINT64_MAX)
+			base = high;
+		else if (high > low && !v->fn(v->data, base + low, base + high))
+			return;
+	}
+}
+
+/** An address of .debug_addr, by its index. */
+static bool read_indexed(struct gc_dies *dies, const struct gc_die_unit *unit, struct gc_cursor *c, uint64_t *out)
+{
+	struct gc_cursor addresses;
+	uint64_t index;
+
+	return gc_read_uleb(c, &index) && index <= UINT32_MAX && unit->addr_base <= UINT32_MAX * UINT64_C(16) &&
+	       section_from(dies, ".debug_addr", unit->addr_base + 8 * index, &addresses) &&
+	       read_address(&addresses, out);
+}
+
+/** The two values of an entry. @return false at the end and at damage */
+static bool read_entry(struct gc_dies *dies, const struct gc_die_unit *unit, struct gc_cursor *c, uint8_t kind,
+		       uint64_t *low, uint64_t *high)
+{
+	switch (kind) {
+	case RLE_BASE_ADDRESSX:
+		return read_indexed(dies, unit, c, low);
+	case RLE_STARTX_ENDX:
+		return read_indexed(dies, unit, c, low) && read_indexed(dies, unit, c, high);
+	case RLE_STARTX_LENGTH:
+		return read_indexed(dies, unit, c, low) && gc_read_uleb(c, high);
+	case RLE_OFFSET_PAIR:
+		return gc_read_uleb(c, low) && gc_read_uleb(c, high);
+	case RLE_BASE_ADDRESS:
+		return read_address(c, low);
+	case RLE_START_END:
+		return read_address(c, low) && read_address(c, high);
+	case RLE_START_LENGTH:
+		return read_address(c, low) && gc_read_uleb(c, high);
+	default:
 		return false;
 	}
-	if (kind == RLE_END_OF_LIST)
-		return false;
-	if (kind == RLE_BASE_ADDRESSX || kind == RLE_BASE_ADDRESS || unavailable || high <= low)
-		return true;
-	return v->fn(v->data, low, high);
 }
 
-static void new_ranges(const struct range_visit *v, Dwarf_Attribute attr, Dwarf_Half form, uint64_t value)
+/** .debug_rnglists, DWARF 5 */
+static void new_ranges(const struct range_visit *v, const struct gc_die_unit *unit, uint64_t offset)
 {
-	Dwarf_Unsigned count, offset;
-	Dwarf_Rnglists_Head head;
-	Dwarf_Error error = NULL;
+	uint64_t base = unit->low_pc, low, high;
+	struct gc_cursor c;
+	uint8_t kind;
 
-	if (dwarf_rnglists_get_rle_head(attr, form, value, &head, &count, &offset, &error) != DW_DLV_OK) {
-		gc_dwarf_forget(v->dies->dbg, error);
+	if (!section_from(v->dies, ".debug_rnglists", offset, &c))
 		return;
+	while (gc_cursor_u8(&c, &kind, NULL) == GC_OK && read_entry(v->dies, unit, &c, kind, &low, &high)) {
+		if (kind == RLE_BASE_ADDRESSX || kind == RLE_BASE_ADDRESS) {
+			base = low;
+			continue;
+		}
+		if (kind == RLE_STARTX_LENGTH || kind == RLE_START_LENGTH)
+			high += low;
+		if (kind == RLE_OFFSET_PAIR) {
+			low += base;
+			high += base;
+		}
+		if (high > low && !v->fn(v->data, low, high))
+			return;
 	}
-	for (Dwarf_Unsigned i = 0; i < count && i < MAX_RANGES && visit_entry(v, head, i); i++)
-		;
-	dwarf_dealloc_rnglists_head(head);
 }
 
-bool gc_die_ranges(struct gc_dies *dies, Dwarf_Die die, uint64_t base,
+/** Where list number @index is: an offset from the base, at the base. */
+static bool list_offset(struct gc_dies *dies, const struct gc_die_unit *unit, uint64_t index, uint64_t *out)
+{
+	const uint8_t *bytes;
+	struct gc_cursor c;
+
+	if (index > UINT32_MAX ||
+	    !section_from(dies, ".debug_rnglists", unit->rnglists_base + index * (unit->is_64 ? 8 : 4), &c) ||
+	    gc_cursor_bytes(&c, unit->is_64 ? 8 : 4, &bytes, NULL) != GC_OK)
+		return false;
+	*out = unit->rnglists_base + (unit->is_64 ? gc_load_le64(bytes) : gc_load_le32(bytes));
+	return true;
+}
+
+bool gc_die_ranges(struct gc_dies *dies, Dwarf_Die die, const struct gc_die_unit *unit,
 		   bool (*visit)(void *data, uint64_t low, uint64_t high), void *data)
 {
 	const struct range_visit v = { .dies = dies, .fn = visit, .data = data };
-	Dwarf_Half form, version = 0, offset_size;
 	Dwarf_Attribute attr;
 	uint64_t value;
+	Dwarf_Half form;
+	bool found;
 
 	if (single_range(&v, die))
 		return true;
 	attr = attribute_of(dies, die, GC_AT_RANGES, &form);
 	if (!attr)
 		return false;
-	dwarf_get_version_of_die(die, &version, &offset_size);
-	if (form == FORM_RNGLISTX ? number_in(dies, attr, &value) :
-				    offset_in(dies, attr, &value) || number_in(dies, attr, &value)) {
-		if (version >= 5)
-			new_ranges(&v, attr, form, value);
-		else
-			old_ranges(&v, die, value, base);
-	}
+	found = form == FORM_RNGLISTX ? number_in(dies, attr, &value) && list_offset(dies, unit, value, &value) :
+					offset_in(dies, attr, &value) || number_in(dies, attr, &value);
 	dwarf_dealloc(dies->dbg, attr, DW_DLA_ATTR);
+	if (found && unit->version >= 5)
+		new_ranges(&v, unit, value);
+	else if (found)
+		old_ranges(&v, unit, value);
 	return true;
+}
+
+void gc_die_unit_read(struct gc_die_unit *out, struct gc_dies *dies, Dwarf_Die die)
+{
+	struct gc_die_unit unit = { .low_pc = 0 };
+	Dwarf_Half version = 0, offset_size = 0;
+
+	dwarf_get_version_of_die(die, &version, &offset_size);
+	unit.version = version;
+	unit.is_64 = offset_size == 8;
+	gc_die_section_offset(dies, die, GC_AT_ADDR_BASE, &unit.addr_base);
+	gc_die_section_offset(dies, die, GC_AT_RNGLISTS_BASE, &unit.rnglists_base);
+	gc_die_address(dies, die, GC_AT_LOW_PC, &unit.low_pc);
+	*out = unit;
 }

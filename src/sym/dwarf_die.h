@@ -12,8 +12,8 @@ enum {
 
 	GC_AT_NAME = 0x03, GC_AT_STMT_LIST = 0x10, GC_AT_LOW_PC = 0x11, GC_AT_HIGH_PC = 0x12,
 	GC_AT_LANGUAGE = 0x13, GC_AT_COMP_DIR = 0x1b, GC_AT_ABSTRACT_ORIGIN = 0x31, GC_AT_SPECIFICATION = 0x47,
-	GC_AT_RANGES = 0x55, GC_AT_CALL_FILE = 0x58, GC_AT_CALL_LINE = 0x59, GC_AT_LINKAGE_NAME = 0x6e,
-	GC_AT_MIPS_LINKAGE_NAME = 0x2007,
+	GC_AT_RANGES = 0x55, GC_AT_CALL_FILE = 0x58, GC_AT_CALL_LINE = 0x59, GC_AT_LINKAGE_NAME = 0x6e, GC_AT_ADDR_BASE = 0x73,
+	GC_AT_RNGLISTS_BASE = 0x74, GC_AT_MIPS_LINKAGE_NAME = 0x2007,
 };
 
 /** A file's .debug_info, and the one that dwz moved common entries to. */
@@ -22,6 +22,17 @@ struct gc_dies {
 	Dwarf_Debug dbg;
 	struct gc_dies *supplement; /* or NULL */
 };
+
+/** What the DIE of a unit says that the attributes of others need. */
+struct gc_die_unit {
+	uint64_t low_pc;         /* ranges count from there */
+	uint64_t addr_base, rnglists_base;
+	unsigned version;
+	bool is_64;              /* offsets of 8 bytes */
+};
+
+/** @param die  of the unit */
+void gc_die_unit_read(struct gc_die_unit *out, struct gc_dies *dies, Dwarf_Die die);
 
 /** @return the DIE at an offset of .debug_info, NULL: there is none */
 Dwarf_Die gc_die_at(struct gc_dies *dies, uint64_t offset);
@@ -53,10 +64,11 @@ bool gc_die_reference(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, s
  * Visit the address ranges of a DIE: DW_AT_low_pc and DW_AT_high_pc, or
  * DW_AT_ranges in any version; stops when @visit returns false.
  *
- * @param base  the unit's DW_AT_low_pc, else 0: ranges before DWARF 5 count from there
+ * The lists are read here: libdwarf 20210528 frees twice when .debug_rnglists is damaged.
+ *
  * @return false if the DIE has no range attributes at all
  */
-bool gc_die_ranges(struct gc_dies *dies, Dwarf_Die die, uint64_t base,
+bool gc_die_ranges(struct gc_dies *dies, Dwarf_Die die, const struct gc_die_unit *unit,
 		   bool (*visit)(void *data, uint64_t low, uint64_t high), void *data);
 
 #endif

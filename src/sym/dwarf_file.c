@@ -203,7 +203,22 @@ uint64_t gc_dwarf_section_size(const struct gc_dwarf *d, const char *name)
 	return s ? s->size : 0;
 }
 
-/* libdwarf's view: section 0 is the empty one of ELF. */
+/*
+ * libdwarf's view: section 0 is the empty one of ELF. It only gets what DIEs
+ * are made of. Tables of other kinds it would read in passing, and version
+ * 20210528 does not survive damaged ones.
+ */
+static bool is_for_libdwarf(const char *name)
+{
+	static const char *const names[] = {
+		".debug_info", ".debug_abbrev", ".debug_str", ".debug_line_str", ".debug_str_offsets", ".debug_addr",
+	};
+
+	for (size_t i = 0; i < GC_COUNT(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
 
 static int section_info(void *object, section_index index, access_section *out, int *error)
 {
@@ -214,7 +229,7 @@ static int section_info(void *object, section_index index, access_section *out, 
 	memset(out, 0, sizeof(*out));
 	if (index > d->count)
 		return DW_DLV_NO_ENTRY;
-	s = index ? &d->list[index - 1] : NULL;
+	s = index && is_for_libdwarf(d->list[index - 1].name) ? &d->list[index - 1] : NULL;
 #ifdef DW_LIBDWARF_VERSION_MAJOR
 	out->as_name = s ? s->name : "";
 	out->as_type = s ? SHT_PROGBITS : SHT_NULL;

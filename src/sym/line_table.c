@@ -7,6 +7,8 @@
 #include "gocore/bytes.h"
 #include "gocore/cursor.h"
 
+#include "sym/leb128.h"
+
 #define MAX_ROWS    (1U << 26)
 #define MAX_FILES   1000000
 #define MAX_DIRS    1000000
@@ -45,42 +47,6 @@ struct reader {
 };
 
 /* Numbers and strings. */
-
-static bool read_uleb(struct gc_cursor *c, uint64_t *out)
-{
-	uint64_t value = 0;
-	uint8_t byte;
-
-	for (unsigned shift = 0;; shift += 7) {
-		if (gc_cursor_u8(c, &byte, NULL) != GC_OK)
-			return false;
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		if (!(byte & 0x80))
-			break;
-	}
-	*out = value;
-	return true;
-}
-
-static bool read_sleb(struct gc_cursor *c, int64_t *out)
-{
-	uint64_t value = 0;
-	unsigned shift = 0;
-	uint8_t byte;
-
-	do {
-		if (gc_cursor_u8(c, &byte, NULL) != GC_OK)
-			return false;
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if (shift < 64 && (byte & 0x40))
-		value |= ~UINT64_C(0) << shift;
-	*out = (int64_t)value;
-	return true;
-}
 
 static bool read_sized(struct gc_cursor *c, unsigned size, uint64_t *out)
 {
@@ -139,7 +105,7 @@ static bool read_field(struct reader *r, uint64_t type, uint64_t form, struct en
 		text = ok ? string_at(r->supplement, ".debug_str", value) : NULL;
 		break;
 	case FORM_UDATA:
-		ok = read_uleb(&r->c, &value);
+		ok = gc_read_uleb(&r->c, &value);
 		break;
 	case FORM_DATA1:
 	case FORM_DATA2:
@@ -155,7 +121,7 @@ static bool read_field(struct reader *r, uint64_t type, uint64_t form, struct en
 	case FORM_BLOCK1:
 	case FORM_BLOCK2:
 	case FORM_BLOCK4:
-		ok = form == FORM_BLOCK ? read_uleb(&r->c, &value) :
+		ok = form == FORM_BLOCK ? gc_read_uleb(&r->c, &value) :
 		     read_sized(&r->c, form == FORM_BLOCK1 ? 1 : form == FORM_BLOCK2 ? 2 : 4, &value);
 		ok = ok && gc_cursor_bytes(&r->c, value, &skipped, NULL) == GC_OK;
 		break;
@@ -212,9 +178,9 @@ static bool read_entries(struct reader *r, bool files)
 	if (gc_cursor_u8(&r->c, &nformats, NULL) != GC_OK || nformats > MAX_FORMATS)
 		return false;
 	for (size_t i = 0; i < nformats; i++)
-		if (!read_uleb(&r->c, &types[i]) || !read_uleb(&r->c, &forms[i]))
+		if (!gc_read_uleb(&r->c, &types[i]) || !gc_read_uleb(&r->c, &forms[i]))
 			return false;
-	if (!read_uleb(&r->c, &count) || (count > 0 && nformats == 0))
+	if (!gc_read_uleb(&r->c, &count) || (count > 0 && nformats == 0))
 		return false;
 	for (uint64_t n = 0; n < count; n++) {
 		struct entry e = { .text = NULL };
@@ -250,7 +216,7 @@ static bool read_old_file(struct reader *r, const char *name)
 {
 	uint64_t dir, time, length;
 
-	return read_uleb(&r->c, &dir) && read_uleb(&r->c, &time) && read_uleb(&r->c, &length) &&
+	return gc_read_uleb(&r->c, &dir) && gc_read_uleb(&r->c, &time) && gc_read_uleb(&r->c, &length) &&
 	       add_file(r, name, dir);
 }
 
@@ -452,7 +418,7 @@ static bool run_extended(struct reader *r, struct machine *m)
 	uint64_t len;
 	uint8_t op;
 
-	if (!read_uleb(&r->c, &len) || gc_cursor_bytes(&r->c, len, &bytes, NULL) != GC_OK)
+	if (!gc_read_uleb(&r->c, &len) || gc_cursor_bytes(&r->c, len, &bytes, NULL) != GC_OK)
 		return false;
 	gc_cursor_init(&c, bytes, len, 0);
 	if (gc_cursor_u8(&c, &op, NULL) != GC_OK)
@@ -476,7 +442,7 @@ static bool run_extended(struct reader *r, struct machine *m)
 		return ok;
 	}
 	case LNE_SET_DISCRIMINATOR:
-		if (!read_uleb(&c, &m->discriminator))
+		if (!gc_read_uleb(&c, &m->discriminator))
 			return false;
 		m->line_has_discriminator |= m->discriminator != 0;
 		return true;
@@ -495,18 +461,18 @@ static bool run_standard(struct reader *r, struct machine *m, uint8_t op)
 	case LNS_COPY:
 		return add_row(r, m);
 	case LNS_ADVANCE_PC:
-		if (!read_uleb(&r->c, &value))
+		if (!gc_read_uleb(&r->c, &value))
 			return false;
 		advance(r, m, value);
 		return true;
 	case LNS_ADVANCE_LINE:
-		if (!read_sleb(&r->c, &delta))
+		if (!gc_read_sleb(&r->c, &delta))
 			return false;
 		advance_line(m, (uint64_t)delta);
 		return true;
 	case LNS_SET_FILE:
 		m->line_has_discriminator = m->discriminator != 0;
-		return read_uleb(&r->c, &m->file);
+		return gc_read_uleb(&r->c, &m->file);
 	case LNS_NEGATE_STMT:
 		m->is_stmt = !m->is_stmt;
 		return true;
@@ -523,7 +489,7 @@ static bool run_standard(struct reader *r, struct machine *m, uint8_t op)
 		return true;
 	default: /* those that do not matter here, and those that are not known */
 		for (uint8_t n = r->lengths[op - 1]; n > 0; n--)
-			if (!read_uleb(&r->c, &value))
+			if (!gc_read_uleb(&r->c, &value))
 				return false;
 		return true;
 	}

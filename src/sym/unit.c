@@ -92,7 +92,7 @@ static enum gc_code find_functions(struct gc_unit *u, struct gc_dies *dies, bool
 		tag = gc_die_tag(dies, die);
 		if (tag == GC_TAG_SUBPROGRAM) {
 			c.die = gc_die_offset(dies, die);
-			gc_die_ranges(dies, die, u->base, add_function, &c);
+			gc_die_ranges(dies, die, &u->die, add_function, &c);
 		}
 		if (depth < MAX_DEPTH && is_scope(tag, nested)) {
 			Dwarf_Die child = gc_die_child(dies, die);
@@ -287,7 +287,7 @@ static void step(struct descent *d)
 		return;
 	}
 	tag = gc_die_tag(d->dies, die);
-	told = is_block(tag) && gc_die_ranges(d->dies, die, d->unit->base, is_inside, &h);
+	told = is_block(tag) && gc_die_ranges(d->dies, die, &d->unit->die, is_inside, &h);
 	if (h.found && (tag != GC_TAG_INLINED || read_site(d, die, &site))) {
 		if (tag == GC_TAG_INLINED)
 			add_call(d, die, &site);
@@ -403,7 +403,7 @@ enum gc_code gc_unit_open(struct gc_unit *out, struct gc_dies *dies, uint64_t of
 
 	if (!die)
 		return gc_fail(err, GC_E_FORMAT, "unit at 0x%" PRIx64 " of .debug_info is damaged", offset);
-	gc_die_address(dies, die, GC_AT_LOW_PC, &u.base);
+	gc_die_unit_read(&u.die, dies, die);
 	u.name = gc_die_string(dies, die, GC_AT_NAME);
 	u.comp_dir = gc_die_string(dies, die, GC_AT_COMP_DIR);
 	gc_die_number(dies, die, GC_AT_LANGUAGE, &u.language);

@@ -15,7 +15,7 @@ struct gc_unit_function {
 
 struct gc_unit {
 	uint64_t offset;        /* of its DIE */
-	uint64_t base;          /* its DW_AT_low_pc */
+	struct gc_die_unit die; /* what it says */
 	const char *name, *comp_dir;
 	uint64_t language;      /* DW_LANG_; 0: unknown */
 	struct gc_line_table lines;

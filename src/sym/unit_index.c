@@ -177,14 +177,14 @@ static bool add_range(void *data, uint64_t low, uint64_t high)
 static void add_unit(struct walk *w, struct gc_dies *dies, uint64_t offset)
 {
 	Dwarf_Die die = gc_die_at(dies, offset);
-	uint64_t base = 0;
+	struct gc_die_unit unit;
 
 	if (!die)
 		return;
 	w->unit = offset;
 	if (gc_die_tag(dies, die) == GC_TAG_COMPILE_UNIT) {
-		gc_die_address(dies, die, GC_AT_LOW_PC, &base);
-		gc_die_ranges(dies, die, base, add_range, w);
+		gc_die_unit_read(&unit, dies, die);
+		gc_die_ranges(dies, die, &unit, add_range, w);
 	}
 	gc_die_free(dies, die);
 }

@@ -363,6 +363,18 @@ static void ucontext_rules(struct frame_writer *w)
 	}
 }
 
+/** The caller's stack pointer is @above the frame address. LLDB 21 does not know DW_CFA_val_offset_sf. */
+static void stack_rule(struct frame_writer *w, uint8_t above)
+{
+	struct gc_buf code = GC_BUF_INIT;
+
+	op_plus(&code, above);
+	w->out->failed |= code.failed;
+	register_rule(w, DW_CFA_val_expression, w->sp);
+	expression(w, &code);
+	gc_buf_deinit(&code);
+}
+
 /** Rules that hold in the whole function. */
 static void function_rules(struct frame_writer *w)
 {
@@ -379,9 +391,7 @@ static void function_rules(struct frame_writer *w)
 	case SYMFILE_INJECTED:
 		if (!w->s->abi->link_register)
 			break;
-		emit_u8(w->out, DW_CFA_val_offset_sf);
-		emit_uleb(w->out, w->sp);
-		emit_sleb(w->out, -(int64_t)w->s->abi->injected_push / DATA_ALIGN);
+		stack_rule(w, w->s->abi->injected_push);
 		offset_rule(w, w->ret, 0);
 		break;
 	default:
@@ -448,10 +458,13 @@ static void write_cie(struct symfile *s, enum cie which)
 
 	emit_u32(out, 0xffffffff);
 	emit_u8(out, 3); /* version */
-	gc_buf_add(out, which == CIE_SIGNAL ? "S" : "", which == CIE_SIGNAL ? 2 : 1);
+	/* "S" alone would do for GDB; LLDB takes it that any augmentation has data, which is what "z" says. */
+	gc_buf_add(out, which == CIE_SIGNAL ? "zS" : "", which == CIE_SIGNAL ? 3 : 1);
 	emit_uleb(out, s->abi->quantum);
 	emit_sleb(out, -DATA_ALIGN);
 	emit_uleb(out, which == CIE_CALL && link ? symfile_dwarf(s, s->arch->ret) : pc);
+	if (which == CIE_SIGNAL)
+		emit_uleb(out, 0); /* bytes of augmentation data */
 	emit_u8(out, DW_CFA_def_cfa);
 	emit_uleb(out, symfile_dwarf(s, s->arch->sp));
 	emit_uleb(out, s->abi->call_push);
@@ -479,6 +492,8 @@ static enum gc_code write_fde(struct frame_writer *w, const size_t cies[NCIES], 
 	emit_u32(w->out, cies[cie]);
 	emit_u64(w->out, f->entry - s->bias);
 	emit_u64(w->out, f->end - f->entry);
+	if (cie == CIE_SIGNAL)
+		emit_uleb(w->out, 0); /* bytes of augmentation data */
 	w->ra = cie == CIE_CALL && s->abi->link_register ? w->ret : w->pc;
 	w->at = f->entry;
 	w->delta = 0;

@@ -9,6 +9,12 @@
 
 #define MAX_PACKAGE 1024
 
+/*
+ * Not DW_LANG_Go: LLDB reads no functions of a language that it has no plugin for, and so shows no inlined
+ * calls. GDB treats functions without types alike in both, and takes casts of addresses only in this one.
+ */
+#define LANGUAGE DW_LANG_C99
+
 enum abbrev {
 	A_UNIT = 1,
 	A_FUNCTION,          /* the next three: + HAS_CHILDREN, + HAS_DECL */
@@ -435,10 +441,10 @@ static size_t package_len(const char *name)
 	return dot && dot - name < MAX_PACKAGE ? (size_t)(dot - name) : 0;
 }
 
-/** What the linker made for several packages: "type:.eq.[2]string" */
+/** Made for several packages: "type:.eq.[2]string", "type..eq." before Go 1.20. */
 static bool is_shared(const char *name)
 {
-	return strncmp(name, "type:", 5) == 0 || strncmp(name, "go:", 3) == 0;
+	return strncmp(name, "type:", 5) == 0 || strncmp(name, "type..", 6) == 0 || strncmp(name, "go:", 3) == 0;
 }
 
 /**
@@ -497,7 +503,7 @@ static enum gc_code write_unit(struct info_writer *w, size_t first, size_t n, st
 	emit_u8(&s->info, 8);  /* bytes of an address */
 	emit_uleb(&s->info, A_UNIT);
 	emit_u32(&s->info, unit_name(s, first, n));
-	emit_u8(&s->info, DW_LANG_Go);
+	emit_u8(&s->info, LANGUAGE);
 	emit_u32(&s->info, s->line.len);
 	emit_u64(&s->info, 0); /* the base of the ranges */
 	emit_u32(&s->info, s->ranges.len);

@@ -24,6 +24,7 @@ ROW = re.compile(r'^[* ] +(\d+) +Thread (?:\d+\.)?(\d+) (?:"([^"]*)")?(?: \(([^)
 FRAME = re.compile(r'^#(\d+) +(?:0x([0-9a-f]+) in )?(.*)$')
 LOCATION = re.compile(r' at (\S+):(\d+)$')
 GO_STATE = 'G%d %s '
+SIGNAL = ('<signal handler called>', None, None)
 
 
 def cases(pattern):
@@ -69,12 +70,30 @@ def stack(text):
         m = FRAME.match(line)
         if not m:
             continue
-        if '<signal handler called>' in m[3]:       # before what was interrupted; the runtime prints no such line
+        if '<signal handler called>' in m[3]:
+            out.append(SIGNAL)
             continue
         at = LOCATION.search(m[3])
         out.append((function_of(m[3]), at and at[1].replace('./<auto', '<auto'), at and int(at[2])))
         if out[-1][0] == 'runtime.goexit':
             break
+    return out
+
+
+def without_signals(got, wanted):
+    """
+    The runtime prints no line where a signal interrupted a function; and with the program's own
+    debug information gdb shows that line in the place of runtime.sigpanic.
+    """
+    wanted, out = list(wanted), []
+    for frame in reversed(got):
+        if frame != SIGNAL:
+            out.insert(0, frame)
+        elif len(out) < len(wanted) and wanted[-1 - len(out)][0] == 'runtime.sigpanic':
+            out.insert(0, wanted[-1 - len(out)])
+    for i, frame in enumerate(out[:-1]):            # it has both from a stripped program
+        if frame[0] == out[i + 1][0] == 'runtime.sigpanic':
+            return out[:i] + out[i + 1:]
     return out
 
 
@@ -114,6 +133,7 @@ def differences(want, threads):
     got = threads.stacks.get(number, [])
     if got and got[-1][0] == 'main.main' and 'runtime.main' in [f[0] for f in wanted]:
         wanted = wanted[:-2]                        # set backtrace past-main is off
+    got = without_signals(got, wanted)
     if len(got) > len(wanted) and want.state in ('running', 'syscall'):
         got = got[len(got) - len(wanted):]          # what the runtime did to die, or to enter the kernel
     if got and wanted and got[0][:2] == wanted[0][:2] and want.state != 'running':

@@ -192,7 +192,7 @@ class Truth(Goroutines):
         for case in cases():
             with self.subTest(str(case)):
                 checked += self.compare(case, self.json_of(case))
-        self.assertGreater(checked, 100)
+        self.assertGreater(checked, 50)
 
     def test_without_program(self):
         """The core alone says the same, or that it lacks the names; it never invents any."""
