@@ -327,6 +327,9 @@ static enum gc_code read_list(struct reader *r, struct gc_error *err)
 	for (uint64_t i = 0; code == GC_OK && i < n; i += chunk) {
 		size_t got = 0, want = (size_t)(n - i < chunk ? n - i : chunk);
 
+		/* Each goroutine touches pages of its own: those of a million would fill the memory. */
+		if (i)
+			gc_input_forget(&go->p->core.input);
 		if (gc_space_read(&go->p->space, go->allgs + 8 * i, pointers, 8 * want, &got, NULL) != GC_OK)
 			got = 0;
 		for (size_t k = 0; code == GC_OK && k < got / 8; k++)

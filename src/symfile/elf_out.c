@@ -40,17 +40,22 @@ static void pad(struct elf_writer *w)
 		emit_u8(w->out, 0);
 }
 
-/** Append an ELF structure in the form of the file. */
+/** Put an ELF structure of @len bytes into the form of the file. */
+static void to_file(struct elf_writer *w, Elf_Type type, const void *from, size_t len, void *out)
+{
+	Elf_Data in = { .d_buf = (void *)(uintptr_t)from, .d_size = len, .d_type = type, .d_version = EV_CURRENT };
+	Elf_Data to = { .d_buf = out, .d_size = len, .d_version = EV_CURRENT };
+
+	w->failed |= !elf64_xlatetof(&to, &in, ELFDATA2LSB);
+}
+
+/** Append one. */
 static void add_struct(struct elf_writer *w, Elf_Type type, const void *from, size_t len)
 {
-	uint8_t bytes[sizeof(Elf64_Ehdr)];
-	Elf_Data in = { .d_buf = (void *)(uintptr_t)from, .d_size = len, .d_type = type, .d_version = EV_CURRENT };
-	Elf_Data to = { .d_buf = bytes, .d_size = sizeof(bytes), .d_version = EV_CURRENT };
+	uint8_t bytes[sizeof(Elf64_Ehdr)] = { 0 }; /* the largest */
 
-	if (elf64_xlatetof(&to, &in, ELFDATA2LSB))
-		gc_buf_add(w->out, bytes, to.d_size);
-	else
-		w->failed = true;
+	to_file(w, type, from, len, bytes);
+	gc_buf_add(w->out, bytes, len);
 }
 
 static uint32_t add_name(struct elf_writer *w, const char *name)
@@ -212,7 +217,7 @@ static void add_eh_frame(struct elf_writer *w)
 	add_section(w, ".eh_frame", header, bytes, len);
 }
 
-/** The program headers as a debug file has them: addresses, and no bytes. */
+/** Where the program is loaded; the bytes are not here. */
 static void add_phdrs(struct elf_writer *w)
 {
 	const struct gc_phdrs *phdrs = w->s->src->phdrs;
@@ -220,12 +225,14 @@ static void add_phdrs(struct elf_writer *w)
 	for (size_t i = 0; i < phdrs->count; i++) {
 		Elf64_Phdr ph = phdrs->list[i];
 
+		if (ph.p_type != PT_LOAD)
+			continue;
 		ph.p_offset = ph.p_align > 1 ? ph.p_vaddr % ph.p_align : 0;
 		ph.p_filesz = 0;
 		add_struct(w, ELF_T_PHDR, &ph, sizeof(ph));
+		w->ehdr.e_phnum++;
 	}
-	w->ehdr.e_phoff = phdrs->count ? sizeof(Elf64_Ehdr) : 0;
-	w->ehdr.e_phnum = (uint16_t)phdrs->count;
+	w->ehdr.e_phoff = w->ehdr.e_phnum ? sizeof(Elf64_Ehdr) : 0;
 }
 
 static void begin_new(struct elf_writer *w)
@@ -240,7 +247,6 @@ static void begin_new(struct elf_writer *w)
 		.e_ehsize = sizeof(Elf64_Ehdr), .e_phentsize = sizeof(Elf64_Phdr),
 		.e_shentsize = sizeof(Elf64_Shdr), .e_entry = src->phdrs ? src->phdrs->entry : 0,
 	};
-	gc_buf_reserve(w->out, sizeof(w->ehdr));
 	for (size_t i = 0; i < sizeof(w->ehdr); i++)
 		emit_u8(w->out, 0); /* written last */
 	if (src->phdrs)
@@ -416,7 +422,6 @@ static void finish(struct elf_writer *w)
 {
 	Elf64_Shdr header = { .sh_type = SHT_STRTAB, .sh_addralign = 1 };
 	struct gc_buf *out = w->out;
-	size_t end;
 
 	header.sh_name = add_name(w, ".shstrtab");
 	header.sh_offset = position(w);
@@ -429,12 +434,8 @@ static void finish(struct elf_writer *w)
 	w->ehdr.e_shnum = (uint16_t)w->nsections;
 	for (size_t i = 0; i < w->nsections; i++)
 		add_struct(w, ELF_T_SHDR, &w->sections[i], sizeof(w->sections[i]));
-	if (out->failed)
-		return;
-	end = out->len; /* the file header goes where room was left for it */
-	out->len = w->base;
-	add_struct(w, ELF_T_EHDR, &w->ehdr, sizeof(w->ehdr));
-	out->len = end;
+	if (!out->failed) /* the file header goes where room was left for it */
+		to_file(w, ELF_T_EHDR, &w->ehdr, sizeof(w->ehdr), out->data + w->base);
 }
 
 enum gc_code symfile_elf(struct symfile *s, struct gc_buf *out, struct gc_error *err)

@@ -151,9 +151,10 @@ enum gc_code symfile_inlines_read(struct symfile_inlines *t, struct symfile *s, 
 				  struct gc_error *err)
 {
 	struct reader r = { t, s, f, tables, files };
+	bool lost = false;
 
 	symfile_inlines_clear(t);
-	for (size_t i = 0; f->tree && i < tables->inlines.count; i++) {
+	for (size_t i = 0; i < tables->inlines.count; i++) {
 		const struct gc_pcrow *row = &tables->inlines.list[i];
 		uint32_t node;
 
@@ -161,12 +162,14 @@ enum gc_code symfile_inlines_read(struct symfile_inlines *t, struct symfile *s, 
 			continue;
 		if (!find_node(&r, row->value, &node))
 			return gc_fail_memory(err);
+		lost |= node == NO_NODE;
 		if (node != NO_NODE && symfile_spend(s, t->nodes[node].depth, err) != GC_OK)
 			return GC_E_LIMIT;
 		for (; node != NO_NODE; node = t->nodes[node].parent)
 			if (!add_span(t, &t->nodes[node], row->start, row->end))
 				return gc_fail_memory(err);
 	}
+	s->lost_trees += lost;
 	return GC_OK;
 }
 

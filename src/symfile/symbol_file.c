@@ -43,6 +43,9 @@ static enum gc_code build(struct symfile *s, struct gc_buf *out, struct gc_probl
 		code = symfile_frame(s, err);
 	if (code == GC_OK && s->own_info)
 		code = symfile_info(s, err);
+	if (s->lost_trees)
+		gc_problem(problems, "pclntab", "the calls inlined into %" PRIu32 " functions are not in the core or "
+			   "damaged: their lines are shown as the function's own", s->lost_trees);
 	return code == GC_OK ? symfile_elf(s, out, err) : code;
 }
 

@@ -43,6 +43,7 @@ struct symfile {
 	size_t count;
 	uint32_t *by_unit;   /* indexes of functions by compilation unit, then address */
 	uint64_t budget;     /* rows that may still be decoded */
+	uint32_t lost_trees; /* functions whose inlined calls are not to be had */
 	bool own_info;       /* .debug_info is made here, so that it can mark functions */
 	struct gc_buf strings; /* .strtab and .debug_str: a name's offset is that in the pclntab plus 1 */
 	struct gc_buf symbols, frame, info, abbrev, line, ranges;

@@ -59,17 +59,21 @@ static void add_part(struct gc_buf *out, const char *text)
 	gc_buf_str(out, text);
 }
 
-static void add_locked(struct go_target *t, const struct gc_goroutine *g, gc_tid own, struct gc_buf *out)
+/** @param tid the thread that it is shown as; 0: it is one of its own */
+static void add_locked(struct go_target *t, const struct gc_goroutine *g, gc_tid tid, struct gc_buf *out)
 {
-	gc_tid tid = gc_go_locked_tid(t->go, g);
+	gc_tid locked = gc_go_locked_tid(t->go, g);
 
 	if (!g->locked_m)
 		return;
-	add_part(out, "locked to ");
-	if (tid && tid != own)
-		gc_buf_printf(out, "thread %" PRId64, tid);
+	if (tid && tid == locked)
+		add_part(out, "locked to this thread");
+	else if (locked)
+		add_part(out, "locked to thread ");
 	else
-		gc_buf_str(out, own ? "this thread" : "a thread");
+		add_part(out, "locked to a thread");
+	if (locked && tid != locked)
+		gc_buf_printf(out, "%" PRId64, locked);
 }
 
 /** pprof labels: "{request: 42}" */
@@ -166,11 +170,11 @@ void go_names_goroutine(struct go_target *t, const struct gc_goroutine *g, struc
 		add_part(&extra, "crashed: ");
 		gc_buf_str(&extra, gc_signal_name(number, buf));
 	}
-	if (os) {
+	if (os && gc_go_locked_tid(t->go, g) != os->tid) {
 		add_part(&extra, "thread ");
 		gc_buf_printf(&extra, "%" PRId64, os->tid);
 	}
-	add_locked(t, g, os ? os->tid : 0, &extra);
+	add_locked(t, g, 0, &extra);
 	add_labels(t, g, &extra);
 	copy_text(out->name, sizeof(out->name), &name);
 	copy_text(out->extra, sizeof(out->extra), &extra);

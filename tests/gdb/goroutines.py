@@ -290,5 +290,60 @@ class Registers(unittest.TestCase):
                 self.assertEqual(int(rows[sp], 16), int(want.frames[0].sp, 16))
 
 
+class Values(unittest.TestCase):
+    """What the panic program printed of its variables before it died, in frames of its goroutines."""
+
+    def test_variables(self):
+        for case in cases('^panic-'):
+            stdout = case.expect.sections['stdout']
+            req, server = re.search(r'^req = (0x\w+)', stdout, re.M)[1], re.search(r'globalServer = (0x\w+)', stdout)[1]
+            places = dict(re.findall(r'(aString|aStruct|aPointer|aChan) (?:at )?(0x\w+)', stdout))
+            self.assertEqual(len(places), 4)
+            died = next(printed.tracebacks(case.expect.sections['stderr'])).goid
+            for gdb in gocore.gdbs():
+                if not gocore.knows_arch(gdb, case.arch):
+                    continue
+                with self.subTest('%s %s' % (case, gdb)), gocore.Stub(case.core, case.bin) as stub:
+                    threads = Threads(gdb, stub, limit='1')
+                    parked = ['thread %d' % threads.of(1)[0], 'frame function main.main']
+                    crashed = ['thread %d' % threads.of(died)[0], 'frame function main.(*Server).locals']
+                    _, answers = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address], [
+                        [*parked, 'info locals'], 'output/x req', 'output/x s', [*crashed, 'info locals']])
+                    self.assertIn('req = ' + req, answers[0])
+                    self.assertEqual(answers[1:3], [req, server])
+                    for name, value in places.items():
+                        self.assertRegex(answers[3], r'(?m)^&?%s = %s\b' % (name, value))
+
+
+class Cgo(unittest.TestCase):
+    """C frames, the Go frames that called them, the callback's, and so on, in one stack."""
+
+    WANT = ['overrun', 'c_inner', 'runtime.cgocall', 'main._Cfunc_c_inner', 'main.goCallback',
+            'runtime.cgocallbackg1', 'runtime.cgocallback', 'runtime.cgocall', 'main._Cfunc_c_outer',
+            'main.runJob', 'main.main']
+
+    def check(self, stack_of):
+        at = 0
+        for name in stack_of:
+            at += at < len(self.WANT) and name == self.WANT[at]
+        self.assertEqual(self.WANT[at:], [], stack_of)
+
+    def test_stack(self):
+        for case in cases('^cgocrash-'):
+            for gdb in gocore.gdbs():
+                if not gocore.knows_arch(gdb, case.arch):
+                    continue
+                with self.subTest('%s %s' % (case, gdb)), \
+                        gocore.Stub(case.core, case.bin, ['--sysroot=' + case.sysroot]) as stub:
+                    _, (rows,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address], ['info threads'])
+                    # the thread has the C stack, the goroutine its own
+                    m = re.search(r'(?m)^[* ] (\d+) .*"M0 \((?:signal handler|C) of G1\)', rows)
+                    self.assertTrue(m, rows)
+                    self.assertRegex(rows, r'(?m)^  \d+ .*"G1 \w+ main.main" \(locked to thread \d+\) +runtime.cgocall')
+                    _, (bt,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address],
+                                              [['thread ' + m[1], 'backtrace']])
+                    self.check([f[0] for f in stack(bt)])
+
+
 if __name__ == '__main__':
     gocore.main()

@@ -62,7 +62,6 @@ static void unwind(void)
 	code_process(&b, &process);
 	ck_assert_int_eq(gc_symbols_new(&symbols, &process, NULL, NULL, &err), GC_OK);
 	ck_assert_int_eq(gc_unwinder_new(&unwinder, &process, symbols, NULL, &process.problems, &err), GC_OK);
-	ck_assert_int_eq(gc_regs_init(&regs, &process.regmap, &err), GC_OK);
 	ck_assert_int_eq(gc_core_regs(&process.core, &process.core.threads[0], &process.regmap, &regs, NULL, &err),
 			 GC_OK);
 	ck_assert_int_eq(gc_unwind_thread(unwinder, &regs, 1, &frames, &end, &err), GC_OK);
@@ -514,7 +513,6 @@ START_TEST(lines_are_asked)
 	unwind();
 	gc_frames_clear(&frames);
 	gc_unwinder_set_lines(unwinder, two_lines, &b);
-	ck_assert_int_eq(gc_regs_init(&regs, &process.regmap, &err), GC_OK);
 	gc_core_regs(&process.core, &process.core.threads[0], &process.regmap, &regs, NULL, &err);
 	ck_assert_int_eq(gc_unwind_thread(unwinder, &regs, 1, &frames, &end, &err), GC_OK);
 	gc_regs_deinit(&regs);
