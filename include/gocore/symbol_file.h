@@ -10,6 +10,7 @@
 #ifndef GOCORE_SYMBOL_FILE_H
 #define GOCORE_SYMBOL_FILE_H
 
+#include "gocore/buf.h"
 #include "gocore/go.h"
 
 /** What the file is made from. */

@@ -277,7 +277,10 @@ enum gc_code gc_debug_file_find(const struct gc_find_options *options, struct gc
 
 /* dwz */
 
-/** .gnu_debugaltlink: a path and the build ID; .debug_sup: version, is_supplementary, path, length, ID (DWARF 5, 7.3.6). */
+/**
+ * .gnu_debugaltlink: a path and the build ID. .debug_sup: version,
+ * is_supplementary, path, length of the ID, ID (DWARF 5 section 7.3.6).
+ */
 static const char *read_alt_link(struct gc_elf_file *file, struct gc_build_id *id)
 {
 	const uint8_t *bytes, *end;

@@ -13,7 +13,7 @@
 
 struct collection {
 	struct gc_unit *unit;
-	uint64_t die;
+	uint64_t die, entry;
 	bool full;
 };
 
@@ -34,7 +34,11 @@ static bool add_function(void *data, uint64_t low, uint64_t high)
 		u->functions = list;
 		u->cap_functions = cap;
 	}
-	u->functions[u->nfunctions++] = (struct gc_unit_function){ .low = low, .high = high, .die = c->die };
+	if (!c->entry)
+		c->entry = low;
+	u->functions[u->nfunctions++] = (struct gc_unit_function){
+		.low = low, .high = high, .entry = c->entry, .die = c->die,
+	};
 	return true;
 }
 
@@ -92,6 +96,7 @@ static enum gc_code find_functions(struct gc_unit *u, struct gc_dies *dies, bool
 		tag = gc_die_tag(dies, die);
 		if (tag == GC_TAG_SUBPROGRAM) {
 			c.die = gc_die_offset(dies, die);
+			c.entry = 0;
 			gc_die_ranges(dies, die, &u->die, add_function, &c);
 		}
 		if (depth < MAX_DEPTH && is_scope(tag, nested)) {
@@ -391,7 +396,7 @@ enum gc_code gc_unit_frames(struct gc_unit *u, struct gc_dies *dies, struct gc_f
 	if (code == GC_OK && d.count == 0)
 		code = gc_fail(err, GC_E_NOT_FOUND, "no debug information for 0x%" PRIx64, pc);
 	if (code == GC_OK)
-		*count = make_frames(u, calls, d.count, row, function ? function->low : 0, out);
+		*count = make_frames(u, calls, d.count, row, function ? function->entry : 0, out);
 	free(calls);
 	return code;
 }

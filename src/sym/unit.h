@@ -9,7 +9,8 @@
 #include "sym/line_table.h"
 
 struct gc_unit_function {
-	uint64_t low, high;
+	uint64_t low, high;     /* all of it, or a part */
+	uint64_t entry;         /* where the first part begins */
 	uint64_t die;
 };
 

@@ -5,6 +5,9 @@
 #include "snapshot/intern.h"
 #include "target/go_threads.h"
 
+/* Of all stacks; then the state alone counts. A million stacks of 64 frames each have as many. */
+#define MAX_FRAMES_ALL (1U << 26)
+
 struct grouping {
 	struct go_target *t;
 	struct gc_intern keys;    /* a group's index is its key's */
@@ -12,6 +15,7 @@ struct grouping {
 	size_t cap;
 	struct gc_frames frames;
 	struct gc_buf key;
+	size_t nframes;           /* looked at */
 };
 
 static enum gc_code make_key(struct grouping *s, const struct gc_goroutine *g, struct gc_error *err)
@@ -21,8 +25,10 @@ static enum gc_code make_key(struct grouping *s, const struct gc_goroutine *g, s
 
 	gc_frames_clear(&s->frames);
 	/* the frames of a stack that ends early count as they are */
-	if (gc_go_goroutine_stack(s->t->go, g, &s->frames, NULL, err) == GC_E_MEMORY)
+	if (s->nframes < MAX_FRAMES_ALL &&
+	    gc_go_goroutine_stack(s->t->go, g, &s->frames, NULL, err) == GC_E_MEMORY)
 		return GC_E_MEMORY;
+	s->nframes += s->frames.count;
 	gc_buf_clear(&s->key);
 	gc_buf_add(&s->key, &g->status, sizeof(g->status));
 	gc_buf_add(&s->key, &locked, sizeof(locked));

@@ -337,7 +337,7 @@ class Cgo(unittest.TestCase):
                         gocore.Stub(case.core, case.bin, ['--sysroot=' + case.sysroot]) as stub:
                     _, (rows,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address], ['info threads'])
                     # the thread has the C stack, the goroutine its own
-                    m = re.search(r'(?m)^[* ] (\d+) .*"M0 \((?:signal handler|C) of G1\)', rows)
+                    m = re.search(r'(?m)^[* ] (\d+) .*"M\d+ \((?:signal handler|C) of G1\)', rows)
                     self.assertTrue(m, rows)
                     self.assertRegex(rows, r'(?m)^  \d+ .*"G1 \w+ main.main" \(locked to thread \d+\) +runtime.cgocall')
                     _, (bt,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address],

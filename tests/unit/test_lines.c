@@ -233,14 +233,14 @@ static void end(const struct dwarf *d, struct gc_buf *b, size_t from)
 	set(b, from - size, b->len - from, size);
 }
 
-static void abbreviation(struct gc_buf *b, unsigned code, unsigned tag, bool children, ...)
+static void abbreviation(struct gc_buf *b, unsigned code, unsigned tag, int children, ...)
 {
 	va_list args;
 	unsigned value;
 
 	put_uleb(b, code);
 	put_uleb(b, tag);
-	put8(b, children);
+	put8(b, (unsigned)children);
 	va_start(args, children);
 	while ((value = va_arg(args, unsigned)))
 		put_uleb(b, value);
@@ -305,8 +305,8 @@ static void write_ranges(const struct dwarf *d, struct elf *e, struct ranges *ou
 		out->unit = b->len;
 		put(b, 0x1000, 8), put(b, 0x1050, 8), put(b, 0x2000, 8), put(b, 0x2008, 8), put(b, 0, 8), put(b, 0, 8);
 		out->outer = b->len;
-		put(b, UINT64_MAX, 8), put(b, 0x1000, 8); /* a new base */
-		put(b, 0, 8), put(b, 0x40, 8), put(b, 0x1000, 8), put(b, 0x1008, 8), put(b, 0, 8), put(b, 0, 8);
+		put(b, UINT64_MAX, 8), put(b, 0x0800, 8); /* a new base */
+		put(b, 0x800, 8), put(b, 0x840, 8), put(b, 0x1800, 8), put(b, 0x1808, 8), put(b, 0, 8), put(b, 0, 8);
 		return;
 	}
 	b = section(e, ".debug_rnglists");
@@ -319,9 +319,9 @@ static void write_ranges(const struct dwarf *d, struct elf *e, struct ranges *ou
 	put8(b, 7), put(b, 0x1000, 8), put_uleb(b, 0x50);             /* DW_RLE_start_length */
 	put8(b, 6), put(b, 0x2000, 8), put(b, 0x2008, 8), put8(b, 0); /* DW_RLE_start_end */
 	out->outer = b->len;
-	put8(b, 5), put(b, 0x1000, 8);                                /* DW_RLE_base_address */
-	put8(b, 4), put_uleb(b, 0), put_uleb(b, 0x40);                /* DW_RLE_offset_pair */
-	put8(b, 4), put_uleb(b, 0x1000), put_uleb(b, 0x1008), put8(b, 0);
+	put8(b, 5), put(b, 0x0800, 8);                                /* DW_RLE_base_address */
+	put8(b, 4), put_uleb(b, 0x800), put_uleb(b, 0x840);  /* DW_RLE_offset_pair */
+	put8(b, 4), put_uleb(b, 0x1800), put_uleb(b, 0x1808), put8(b, 0);
 	end(d, b, from);
 }
 
@@ -629,18 +629,24 @@ START_TEST(every_version)
 }
 END_TEST
 
-START_TEST(paths)
+START_TEST(paths_and_entries)
 {
 	const struct gc_line_frame *frames;
 	size_t count;
 
-	build();
-	ck_assert(gc_lines_at(lines, 0x1018, &frames, &count, &err) == GC_OK);
-	ck_assert_uint_eq(count, 3);
-	ck_assert_str_eq(frames[0].path, "/src/app/inc/inl.h");
-	ck_assert_str_eq(frames[2].path, "/src/app/main.c");
-	ck_assert_uint_eq(frames[0].entry, 0x1000);
-	close_image();
+	for (dwarf.version = 3; dwarf.version <= 5; dwarf.version++) {
+		build();
+		ck_assert(gc_lines_at(lines, 0x1018, &frames, &count, &err) == GC_OK);
+		ck_assert_uint_eq(count, 3);
+		ck_assert_str_eq(frames[0].path, "/src/app/inc/inl.h");
+		ck_assert_str_eq(frames[2].path, "/src/app/main.c");
+		ck_assert_uint_eq(frames[0].entry, 0x1000);
+		ck_assert(gc_lines_at(lines, 0x2004, &frames, &count, &err) == GC_OK);
+		ck_assert_uint_eq(frames[0].entry, 0x1000);
+		ck_assert(gc_lines_at(lines, 0x1040, &frames, &count, &err) == GC_OK);
+		ck_assert_uint_eq(frames[0].entry, 0x1040);
+		close_image();
+	}
 }
 END_TEST
 
@@ -1025,7 +1031,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 300);
 	tcase_add_test(tc, every_version);
-	tcase_add_test(tc, paths);
+	tcase_add_test(tc, paths_and_entries);
 	tcase_add_test(tc, nothing_there);
 	tcase_add_test(tc, names_of_cpp);
 	tcase_add_test(tc, names_of_assembler);
