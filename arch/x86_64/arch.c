@@ -255,7 +255,7 @@ const struct gc_arch gc_arch_x86_64 = {
 		.quantum = 1,
 		.g = 14,
 		.call_push = 8,
-		.asmcgocall = { { 8, 0, 0 }, { 48, 40, 22 } },
+		.asmcgocall = { { 8, 0 }, { 48, 40 } },
 		.ucontext_regs = ucontext_regs,
 		.nucontext_regs = GC_COUNT(ucontext_regs),
 	},

@@ -141,9 +141,11 @@ struct gc_go_abi {
 	uint16_t callback_sp;    /* cgocallback keeps the older m.g0.sched.sp so far above its sp (unwindm) */
 	/*
 	 * asmcgocall measures the stack that it leaves. While C runs, g is at
-	 * sp + g and the depth at sp + depth. Unused rows are 0.
+	 * sp + g and the depth at sp + depth. The second row is for programs
+	 * without an asmcgocall_landingpad (of Go 1.19, and not of 1.22 any
+	 * more); if it is 0 there was never another.
 	 */
-	struct { uint8_t g, depth, before; } asmcgocall[2]; /* before: until Go 1.N; 0: to this day */
+	struct { uint8_t g, depth; } asmcgocall[2];
 	/* crosscall2 is entered from C and saves its caller's registers so far above its sp; 0: as other functions */
 	uint16_t crosscall_fp, crosscall_ret;
 	const struct gc_ucontext_reg *ucontext_regs;

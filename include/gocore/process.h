@@ -16,7 +16,7 @@ struct gc_link {
 	uint64_t lm;      /* address of the link_map */
 	uint64_t l_addr;
 	uint64_t l_ld;
-	char *name;       /* l_name; "" for the program */
+	char *name;       /* l_name, or the path in NT_FILE if that is relative; "" for the program */
 	const struct gc_image *image; /* or NULL */
 	bool is_program;
 };

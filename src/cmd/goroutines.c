@@ -147,11 +147,11 @@ static const struct argp argp = {
 	       "arguments, so that tools that read Go tracebacks read it too. What could not be read is said "
 	       "on standard error, and in JSON under \"problems\".\n\n"
 	       "  gocore-stub goroutines core.4711 ./server\n"
-	       "  gocore-stub goroutines core.4711 ./server --group --state='chan receive,select'\n"
-	       "  gocore-stub goroutines core.4711 ./server --json | jq '.goroutines[].wait_reason'\n"
-	       "  gocore-stub goroutines core.4711 ./server --format=folded | flamegraph.pl > all.svg\n"
-	       "  gocore-stub goroutines core.4711 ./server --format=pprof > all.pb.gz; "
-	       "go tool pprof -http=:8080 all.pb.gz\n",
+	       "  gocore-stub goroutines core.4711 --group --state='chan receive,select'\n"
+	       "  gocore-stub goroutines core.4711 --json | jq '.goroutines[].wait_reason'\n"
+	       "  gocore-stub goroutines core.4711 --format=folded | flamegraph.pl > g.svg\n"
+	       "  gocore-stub goroutines core.4711 --format=pprof > g.pb.gz\n"
+	       "  go tool pprof -http=:8080 g.pb.gz\n",
 	.children = children,
 };
 

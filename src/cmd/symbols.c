@@ -74,7 +74,8 @@ static const struct argp argp = {
 	       "it stands in for the program itself, and C code in it is unwound as before. Of a core the "
 	       "program's file is taken if it is found, else what the core holds of it.\n\n"
 	       "  gocore-stub symbols ./server -o server.debug\n"
-	       "  gocore-stub symbols ./server -o server.full --combined && gdb server.full core.4711\n"
+	       "  gocore-stub symbols ./server -o server.full --combined\n"
+	       "  gdb server.full core.4711\n"
 	       "  gocore-stub symbols core.4711 -o server.debug\n",
 	.children = children,
 };

@@ -72,7 +72,8 @@ bool gc_image_read_dumped(const struct gc_space *space, uint64_t addr, void *buf
 		const struct gc_range *r = gc_space_find(space, addr);
 		uint64_t n;
 
-		if (!r || r->what != GC_RANGE_DUMPED || addr < r->start)
+		/* a tagged address finds the range of the clean one */
+		if (!r || r->what != GC_RANGE_DUMPED || addr < r->start || addr >= r->end)
 			return false;
 		n = r->end - addr < len ? r->end - addr : len;
 		memcpy(to, r->bytes + (addr - r->start), n);

@@ -112,8 +112,16 @@ static enum gc_code add_link(struct walk *w, const struct gc_link *link, struct 
 	return GC_OK;
 }
 
+/** "./plugin.so", as dlopen was given it, means nothing outside that process: NT_FILE has the path. */
+static const char *whole_path(const struct gc_space *space, const char *name, uint64_t l_ld)
+{
+	const struct gc_range *r = *name && *name != '/' ? gc_space_find(space, l_ld) : NULL;
+
+	return r && r->file && r->file->path[0] == '/' ? r->file->path : name;
+}
+
 /** l_name, "" when it cannot be read. */
-static char *read_name(struct walk *w, uint64_t lm, uint64_t addr)
+static char *read_name(struct walk *w, uint64_t lm, uint64_t addr, uint64_t l_ld)
 {
 	char name[MAX_NAME];
 	struct gc_error err;
@@ -121,7 +129,7 @@ static char *read_name(struct walk *w, uint64_t lm, uint64_t addr)
 	if (!addr)
 		return strdup("");
 	if (gc_space_string(w->space, addr, name, sizeof(name), &err) == GC_OK)
-		return strdup(name);
+		return strdup(whole_path(w->space, name, l_ld));
 	gc_problem(w->problems, "link map", "the name of the module at 0x%" PRIx64 " cannot be read: %s", lm,
 		   err.text);
 	return strdup("");
@@ -140,7 +148,7 @@ static enum gc_code read_link(struct walk *w, uint64_t lmid, uint64_t lm, const 
 	if (w->images)
 		link.image = link.is_program ? gc_images_program(w->images)
 					     : gc_images_at(w->images, link.l_ld);
-	link.name = read_name(w, lm, gc_load_le64(fields + L_NAME));
+	link.name = read_name(w, lm, gc_load_le64(fields + L_NAME), link.l_ld);
 	if (!link.name)
 		return gc_fail_memory(err);
 	code = add_link(w, &link, err);

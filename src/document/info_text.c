@@ -173,7 +173,7 @@ static void put_image_count(struct gc_buf *out, const json_t *info)
 	}
 	gc_buf_printf(&line, "%zu found, %zu missing", found, missing);
 	if (refused)
-		gc_buf_printf(&line, ", %zu of another build", refused);
+		gc_buf_printf(&line, ", %zu refused", refused);
 	if (json_object_get(info, "libraries"))
 		gc_buf_printf(&line, "; %zu in the dynamic linker's list",
 			      json_array_size(json_object_get(info, "libraries")));

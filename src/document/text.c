@@ -20,7 +20,7 @@ void gc_text_size(struct gc_buf *out, uint64_t bytes)
 		gc_buf_printf(out, "%" PRIu64 " byte%s", bytes, bytes == 1 ? "" : "s");
 		return;
 	}
-	for (; value >= 1024 && unit + 1 < GC_COUNT(units); unit++)
+	for (; value >= 1023.95 && unit + 1 < GC_COUNT(units); unit++)
 		value /= 1024;
 	gc_buf_printf(out, "%.1f %s", value, units[unit]);
 }

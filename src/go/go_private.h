@@ -81,6 +81,7 @@ struct go_pcs {
 	size_t size, count; /* size is a power of two */
 	struct go_line *lines;
 	size_t nlines, lines_cap;
+	bool told; /* a problem says that calls are missing */
 };
 
 /** @return what @pc is, or NULL if it is in no function of a module */

@@ -114,6 +114,17 @@ static bool add_lines(struct gc_go *go, struct gc_pclntab *t, const struct gc_pc
 	return true;
 }
 
+/** The trees of inlined calls lie apart from the rest, and may be where a core holds nothing. */
+static void tell_of_inlines(struct gc_go *go, const struct gc_pclntab *t, const struct gc_pcfunc *f, uint64_t pc)
+{
+	if (go->pcs.told || gc_pclntab_value(t, f, f->inlines, pc) < 0)
+		return;
+	go->pcs.told = true;
+	gc_problem(go->problems, "inlined calls",
+		   "neither the core nor a program holds their names, so they are missing from stacks, and the file and "
+		   "line of a frame may be those of a call inlined into it: give the program");
+}
+
 const struct go_pc *go_pc_lookup(struct gc_go *go, uint64_t pc, bool exact)
 {
 	struct gc_go_moduledata *m;
@@ -137,6 +148,8 @@ const struct go_pc *go_pc_lookup(struct gc_go *go, uint64_t pc, bool exact)
 	 * then, as the runtime does not (symPC of runtime/traceback.go). */
 	inside = exact || pc == f.entry ? pc : pc - 1;
 	n = gc_pclntab_lines(&m->table, &f, inside, lines, MAX_LINES);
+	if (n == 1)
+		tell_of_inlines(go, &m->table, &f, inside);
 	slot = find_slot(&go->pcs, key);
 	if (!add_lines(go, &m->table, lines, n))
 		return NULL;

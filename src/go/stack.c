@@ -535,8 +535,7 @@ static enum gc_code running_state(struct gc_go *go, const struct gc_goroutine *g
 	const struct gc_thread *thread = thread_of(go, gc_go_tid(go, g));
 
 	if (!thread)
-		return gc_fail(err, GC_E_NOT_FOUND, "goroutine %" PRIu64 " runs on a thread that is not in the core",
-			       g->goid);
+		return gc_fail(err, GC_E_NOT_FOUND, "it runs on a thread that is not in the core");
 	return go_thread_state(go, thread, out, err);
 }
 

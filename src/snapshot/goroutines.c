@@ -206,6 +206,14 @@ static enum gc_code has_function(struct goroutines *g, const struct gc_frames *f
 
 /* The walk */
 
+/** A goroutine that does not run was called by Go, to its very end. */
+static bool is_cut(const struct goroutines *g, const struct gc_goroutine *goroutine, const struct gc_frames *frames,
+		   const struct gc_go_stack_end *end)
+{
+	return end->how == GC_GO_C && frames->count && frames->list[frames->count - 1].function &&
+	       !gc_go_tid(g->go, goroutine);
+}
+
 /** What a stack lacks is a problem, and no reason to lose the goroutine. */
 static enum gc_code frames_of(struct goroutines *g, const struct gc_goroutine *goroutine, struct gc_frames *frames,
 			      struct gc_error *err)
@@ -234,6 +242,9 @@ static enum gc_code frames_of(struct goroutines *g, const struct gc_goroutine *g
 		gc_problem(g->problems, where, "%s", why.text);
 	else if (end.how == GC_GO_DAMAGED)
 		gc_problem(g->problems, where, "the stack ends early: %s", end.why.text);
+	else if (is_cut(g, goroutine, frames, &end))
+		gc_problem(g->problems, where, "the stack ends early: the return address 0x%" PRIx64
+			   " is in no Go function", end.state.pc);
 	g->nframes += frames->count;
 	return GC_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "document/doc.h"
 
+#include "snapshot/go_facts.h"
 #include "snapshot/goroutines_private.h"
 
 /* Frames at one pc differ in their sp alone, so their JSON is made once. */
@@ -307,40 +308,6 @@ static enum gc_code put_group(struct json_writer *w, struct goroutines *g, const
 
 /* The document */
 
-static void add_go(struct gc_doc *d, json_t *root, const struct gc_buildinfo *info)
-{
-	json_t *go = gc_doc_object(d);
-
-	if (info) {
-		gc_doc_str(d, go, "version", info->version);
-		if (info->has_main && info->main.path && *info->main.path)
-			gc_doc_str(d, go, "module", info->main.path);
-		else if (info->path && *info->path)
-			gc_doc_str(d, go, "path", info->path);
-	}
-	gc_doc_set_filled(d, root, "go", go);
-}
-
-static void add_panics(struct gc_doc *d, json_t *root, const struct goroutines *g)
-{
-	json_t *array = gc_doc_array(d);
-
-	if (g->crashed)
-		gc_doc_size(d, root, "crashed_goid", g->crashed->goid);
-	gc_doc_str(d, root, "fatal_error", g->panics.fatal);
-	for (size_t i = 0; i < g->panics.count; i++) {
-		const struct gc_go_panic *panic = &g->panics.list[i];
-		json_t *object = gc_doc_object(d);
-
-		gc_doc_str(d, object, "type", panic->type);
-		gc_doc_str(d, object, "text", panic->text);
-		gc_doc_bool(d, object, "recovered", panic->recovered);
-		gc_doc_bool(d, object, "goexit", panic->goexit);
-		gc_doc_append(d, array, object);
-	}
-	gc_doc_set_filled(d, root, "panics", array);
-}
-
 static enum gc_code begin(struct json_writer *w, struct goroutines *g, const char *list, struct gc_error *err)
 {
 	struct gc_doc *d = &w->doc;
@@ -349,8 +316,10 @@ static enum gc_code begin(struct json_writer *w, struct goroutines *g, const cha
 
 	d->p = g->p;
 	root = gc_doc_begin(d, "goroutines", g->p->core.input.path, gc_doc_program(g->p), g->p->core.arch);
-	add_go(d, root, gc_go_buildinfo(g->go));
-	add_panics(d, root, g);
+	gc_snap_go(d, root, gc_go_buildinfo(g->go));
+	if (g->crashed)
+		gc_doc_size(d, root, "crashed_goid", g->crashed->goid);
+	gc_snap_panics(d, root, &g->panics);
 	gc_buf_char(&g->out, '{');
 	code = d->failed ? gc_fail_memory(err) : dump_inner(root, JSON_INDENT(2), &w->scratch, &g->out, err);
 	json_decref(root);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "snapshot/go_facts.h"
 #include "snapshot/snap.h"
 
 const char *gc_snap_value(uint64_t value, char buf[24])
@@ -67,6 +68,20 @@ static json_t *threads_of(struct gc_snap *s)
 	return array;
 }
 
+static void add_go(struct gc_snap *s, json_t *root)
+{
+	struct gc_go_panics panics;
+	struct gc_error why;
+
+	gc_snap_go(&s->d, root, gc_go_buildinfo(s->go));
+	if (gc_go_panics_read(s->go, &panics, &why) != GC_OK) {
+		gc_problem(&s->d.problems, "panics", "%s", why.text);
+		return;
+	}
+	gc_snap_panics(&s->d, root, &panics);
+	gc_go_panics_deinit(&panics);
+}
+
 json_t *gc_snapshot(const struct gc_process *p, const struct gc_snapshot_options *options)
 {
 	struct gc_snap s = { .d = { .p = p }, .p = p, .options = options };
@@ -79,6 +94,8 @@ json_t *gc_snapshot(const struct gc_process *p, const struct gc_snapshot_options
 	gc_doc_process(&s.d, root);
 	if (signal)
 		gc_doc_set(&s.d, root, "signal", signal);
+	if (s.go)
+		add_go(&s, root);
 	gc_doc_set(&s.d, root, "threads", threads_of(&s));
 	gc_doc_set(&s.d, root, "images", gc_doc_images(&s.d));
 	if (options->auxv)

@@ -316,6 +316,31 @@ static void put_strings(struct gc_buf *out, const char *heading, const json_t *s
 		put_sentence(out, json_is_null(string) ? "(not in the core)" : json_string_value(string));
 }
 
+/** The end of a Go program in its own words; the type stands for a value that only running code could tell. */
+static void put_death(struct gc_buf *out, const json_t *snapshot)
+{
+	const char *fatal = gc_json_str(snapshot, "fatal_error");
+	const json_t *panics = json_object_get(snapshot, "panics"), *panic;
+	size_t i;
+
+	json_array_foreach(panics, i, panic) {
+		const char *text = gc_json_str(panic, "text"), *type = gc_json_str(panic, "type");
+		struct gc_buf line = GC_BUF_INIT;
+
+		gc_buf_str(&line, json_is_true(json_object_get(panic, "goexit")) ? "runtime.Goexit" : text ? text : "");
+		if (line.len == 0 && type)
+			gc_buf_printf(&line, "(%s)", type);
+		if (json_is_true(json_object_get(panic, "recovered")))
+			gc_buf_str(&line, " [recovered]");
+		if (line.failed)
+			out->failed = true;
+		gc_text_line(out, "panic", gc_buf_text(&line));
+		gc_buf_deinit(&line);
+	}
+	if (fatal)
+		gc_text_line(out, "fatal", fatal);
+}
+
 /** Images whose file is not here: frames in them have no names. */
 static void put_missing(struct gc_buf *out, const json_t *images)
 {
@@ -338,6 +363,7 @@ void gc_snapshot_text(const json_t *snapshot, struct gc_buf *out)
 	size_t i;
 
 	gc_text_core(out, snapshot);
+	put_death(out, snapshot);
 	put_missing(out, json_object_get(snapshot, "images"));
 	json_array_foreach(threads, i, thread)
 		put_thread(out, thread, json_object_get(snapshot, "signal"));

@@ -158,8 +158,7 @@ static void systemstack_cfa(struct frame_writer *w, struct gc_buf *code, int32_t
 static void asmcgocall_cfa(struct frame_writer *w, struct gc_buf *code, int32_t delta)
 {
 	const struct gc_go_abi *abi = w->s->abi;
-	int minor = w->s->src->minor;
-	bool old = minor && minor < abi->asmcgocall[1].before;
+	bool old = abi->asmcgocall[1].depth && !w->s->landingpad;
 	uint8_t g = abi->asmcgocall[old].g, depth = abi->asmcgocall[old].depth;
 	size_t with_g, end;
 
@@ -490,12 +489,12 @@ static enum gc_code write_fde(struct frame_writer *w, const size_t cies[NCIES], 
 	if (code != GC_OK)
 		return code;
 	emit_u32(w->out, cies[cie]);
-	emit_u64(w->out, f->entry - s->bias);
-	emit_u64(w->out, f->end - f->entry);
+	emit_u64(w->out, symfile_low(w->function) - s->bias);
+	emit_u64(w->out, f->end - symfile_low(w->function));
 	if (cie == CIE_SIGNAL)
 		emit_uleb(w->out, 0); /* bytes of augmentation data */
 	w->ra = cie == CIE_CALL && s->abi->link_register ? w->ret : w->pc;
-	w->at = f->entry;
+	w->at = symfile_low(w->function);
 	w->delta = 0;
 	w->saved = false;
 	function_rules(w);
@@ -506,7 +505,8 @@ static enum gc_code write_fde(struct frame_writer *w, const size_t cies[NCIES], 
 			continue;
 		if (delta == 0 && i == 0 && w->function->kind == SYMFILE_PLAIN)
 			continue; /* as in the CIE */
-		advance(w, rows.list[i].start);
+		if (rows.list[i].start > f->entry)
+			advance(w, rows.list[i].start);
 		row_rules(w, delta);
 		w->delta = delta;
 	}

@@ -392,8 +392,8 @@ static enum gc_code write_function(struct info_writer *w, const struct symfile_f
 		   (mark == MARK_SWITCH && w->tables.lines.count);
 	emit_uleb(w->out, A_FUNCTION + (children ? HAS_CHILDREN : 0) + (has_decl ? HAS_DECL : 0));
 	emit_u32(w->out, string_of(w->s, f->name));
-	emit_u64(w->out, f->entry - w->s->bias);
-	emit_u32(w->out, f->end - f->entry);
+	emit_u64(w->out, symfile_low(function) - w->s->bias);
+	emit_u32(w->out, f->end - symfile_low(function));
 	if (has_decl) {
 		emit_uleb(w->out, decl.file);
 		emit_uleb(w->out, decl.line);
@@ -477,12 +477,12 @@ static uint32_t unit_name(struct symfile *s, size_t first, size_t n)
 static void write_unit_ranges(struct symfile *s, size_t first, size_t n)
 {
 	for (size_t i = first; i < first + n;) {
-		const struct gc_pcfunc *f = &s->functions[s->by_unit[i]].f;
-		uint64_t end = f->end;
+		const struct symfile_function *function = &s->functions[s->by_unit[i]];
+		uint64_t start = symfile_low(function), end = function->f.end;
 
-		for (i++; i < first + n && s->functions[s->by_unit[i]].f.entry == end; i++)
+		for (i++; i < first + n && symfile_low(&s->functions[s->by_unit[i]]) == end; i++)
 			end = s->functions[s->by_unit[i]].f.end;
-		emit_u64(&s->ranges, f->entry - s->bias);
+		emit_u64(&s->ranges, start - s->bias);
 		emit_u64(&s->ranges, end - s->bias);
 	}
 	emit_u64(&s->ranges, 0);

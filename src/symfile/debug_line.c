@@ -54,16 +54,18 @@ static void add_row(struct gc_buf *out, const struct gc_go_abi *abi, struct mach
 }
 
 /** One sequence: the rows of both tables, merged. */
-static void add_sequence(struct symfile *s, const struct gc_pcfunc *f, const struct gc_pcrows *files_at,
-			 const struct gc_pcrows *lines_at, struct symfile_files *files)
+static void add_sequence(struct symfile *s, const struct symfile_function *function,
+			 const struct gc_pcrows *files_at, const struct gc_pcrows *lines_at,
+			 struct symfile_files *files)
 {
-	struct machine m = { .pc = f->entry, .file = 1, .line = 1 };
+	const struct gc_pcfunc *f = &function->f;
+	struct machine m = { .pc = symfile_low(function), .file = 1, .line = 1 };
 	uint64_t pc = f->entry;
 	size_t i = 0, j = 0;
 	bool first = true;
 
 	extended(&s->line, DW_LNE_set_address, 8);
-	emit_u64(&s->line, f->entry - s->bias);
+	emit_u64(&s->line, m.pc - s->bias);
 	while (pc < f->end) {
 		uint64_t next = f->end;
 		uint32_t file = 0, line = 0;
@@ -85,7 +87,7 @@ static void add_sequence(struct symfile *s, const struct gc_pcfunc *f, const str
 			line = 0;
 		}
 		if (first || file != m.file || line != m.line)
-			add_row(&s->line, s->abi, &m, pc, file, line);
+			add_row(&s->line, s->abi, &m, first ? m.pc : pc, file, line);
 		first = false;
 		pc = next;
 	}
@@ -94,9 +96,10 @@ static void add_sequence(struct symfile *s, const struct gc_pcfunc *f, const str
 	extended(&s->line, DW_LNE_end_sequence, 0);
 }
 
-static enum gc_code add_function(struct symfile *s, const struct gc_pcfunc *f, struct symfile_files *files,
-				 struct gc_error *err)
+static enum gc_code add_function(struct symfile *s, const struct symfile_function *function,
+				 struct symfile_files *files, struct gc_error *err)
 {
+	const struct gc_pcfunc *f = &function->f;
 	struct gc_pcrows files_at, lines_at;
 	enum gc_code code = symfile_rows(s, f, f->pcfile, &files_at, err);
 
@@ -104,7 +107,7 @@ static enum gc_code add_function(struct symfile *s, const struct gc_pcfunc *f, s
 		return code;
 	code = symfile_rows(s, f, f->pcln, &lines_at, err);
 	if (code == GC_OK && files_at.count && lines_at.count)
-		add_sequence(s, f, &files_at, &lines_at, files);
+		add_sequence(s, function, &files_at, &lines_at, files);
 	if (code == GC_OK)
 		gc_pcrows_deinit(&lines_at);
 	gc_pcrows_deinit(&files_at);
@@ -144,7 +147,7 @@ enum gc_code symfile_line_unit(struct symfile *s, size_t first, size_t n, struct
 
 	s->line = (struct gc_buf)GC_BUF_INIT; /* files are known only behind the program */
 	for (size_t i = first; code == GC_OK && i < first + n; i++)
-		code = add_function(s, &s->functions[s->by_unit[i]].f, files, err);
+		code = add_function(s, &s->functions[s->by_unit[i]], files, err);
 	program = s->line;
 	s->line = before;
 	begin = emit_begin_length(&s->line);

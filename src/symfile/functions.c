@@ -69,6 +69,23 @@ static enum gc_code sort_units(struct symfile *s, struct gc_error *err)
 	return GC_OK;
 }
 
+/**
+ * Until Go 1.20 a stack that was left goes on at the first instruction of
+ * systemstack_switch, which never runs. Debuggers look for a return address
+ * one byte before it.
+ */
+static void add_lead(struct symfile *s, struct symfile_function *function, const char *name)
+{
+	struct gc_pcfunc *before = s->count ? &s->functions[s->count - 1].f : NULL;
+	uint8_t lead = s->abi->quantum;
+
+	if (strcmp(name, "runtime.systemstack_switch") != 0 || !before || before->end != function->f.entry ||
+	    before->end - before->entry <= lead)
+		return;
+	before->end -= lead;
+	function->lead = lead;
+}
+
 /** DWARF wants functions that do not overlap, and so does whoever bounds the work. */
 enum gc_code symfile_read_functions(struct symfile *s, struct gc_problems *problems, struct gc_error *err)
 {
@@ -89,6 +106,9 @@ enum gc_code symfile_read_functions(struct symfile *s, struct gc_problems *probl
 			continue;
 		}
 		to->kind = kind_of(s, &to->f, name);
+		to->lead = 0;
+		s->landingpad |= strcmp(name, "runtime.asmcgocall_landingpad") == 0;
+		add_lead(s, to, name);
 		last = to->f.end;
 		s->count++;
 	}

@@ -144,6 +144,22 @@ static const struct gc_go_moduledata *main_module(const struct gc_go_modules *mo
 	return modules->count ? &modules->list[0] : NULL;
 }
 
+/** Says what is missing, and how to know it. */
+static enum gc_code no_table(const struct gc_image *image, struct gc_error *err)
+{
+	char id[2 * GC_BUILD_ID_MAX + 1];
+
+	if (image && image->build_id.len) {
+		gc_build_id_hex(&image->build_id, id);
+		return gc_fail(err, GC_E_FAULT, "the core does not hold the names of its Go program: "
+			       "give the program (build ID %s)", id);
+	}
+	return gc_fail(err, GC_E_FAULT, "the core does not hold the names of its Go program: give the program%s%s%s",
+		       image && image->go_build_id ? " (Go build ID " : "",
+		       image && image->go_build_id ? image->go_build_id : "",
+		       image && image->go_build_id ? ")" : "");
+}
+
 static enum gc_code of_memory(const struct gc_process *p, struct gc_buf *out, struct gc_problems *problems,
 			      struct gc_error *err)
 {
@@ -156,7 +172,7 @@ static enum gc_code of_memory(const struct gc_process *p, struct gc_buf *out, st
 	src.module = main_module(gc_go_get_modules(go));
 	src.minor = minor_of(gc_go_buildinfo(go));
 	if (!src.module || !src.module->has_table)
-		code = gc_fail(err, GC_E_FAULT, "the core does not hold the names of its Go program: give the program");
+		code = no_table(src.module ? src.module->image : NULL, err);
 	else
 		code = build_of_memory(&src, p, out, problems, err);
 	gc_go_close(go);

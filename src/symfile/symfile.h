@@ -21,6 +21,7 @@ enum symfile_kind {
 struct symfile_function {
 	struct gc_pcfunc f;
 	enum symfile_kind kind;
+	uint8_t lead;        /* bytes before its entry that count as its own */
 };
 
 /** Files of one compilation unit, numbered for its line table from 1 on. */
@@ -44,6 +45,7 @@ struct symfile {
 	uint32_t *by_unit;   /* indexes of functions by compilation unit, then address */
 	uint64_t budget;     /* rows that may still be decoded */
 	uint32_t lost_trees; /* functions whose inlined calls are not to be had */
+	bool landingpad;     /* there is an asmcgocall_landingpad, see gc_go_abi.asmcgocall */
 	bool own_info;       /* .debug_info is made here, so that it can mark functions */
 	struct gc_buf strings; /* .strtab and .debug_str: a name's offset is that in the pclntab plus 1 */
 	struct gc_buf symbols, frame, info, abbrev, line, ranges;
@@ -66,6 +68,12 @@ int32_t symfile_value(const struct gc_pcrows *rows, uint64_t pc);
 uint32_t symfile_file(struct symfile *s, struct symfile_files *files, const struct gc_pcfunc *f, int32_t number);
 void symfile_files_clear(struct symfile_files *files);
 void symfile_files_deinit(struct symfile_files *files);
+
+/** Where a function begins for debuggers. */
+static inline uint64_t symfile_low(const struct symfile_function *function)
+{
+	return function->f.entry - function->lead;
+}
 
 /** DWARF number of a register row. */
 static inline unsigned symfile_dwarf(const struct symfile *s, int row)

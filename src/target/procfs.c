@@ -233,8 +233,8 @@ static uint64_t find_auxv(const struct gc_process *p)
 	if (!auxv || auxv->desc_len < AUXV_HEAD || !gc_core_auxv(&p->core, AT_RANDOM, &random))
 		return 0;
 	stack = gc_space_find(&p->space, random);
-	if (!stack || !gc_range_served(stack) || !stack->bytes)
-		return 0;
+	if (!stack || !gc_range_served(stack) || !stack->bytes || random < stack->start || random >= stack->end)
+		return 0; /* no pointer of the kernel's has a tag */
 	/* The bytes of AT_RANDOM lie behind it; what is further away is a copy in some function's frame. */
 	for (at = random & ~7ULL; at - stack->start >= AUXV_HEAD && at > stack->start; at -= 8)
 		if (memcmp(stack->bytes + (at - AUXV_HEAD - stack->start), auxv->desc, AUXV_HEAD) == 0)

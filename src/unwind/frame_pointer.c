@@ -99,7 +99,7 @@ static bool follow_chain(struct gc_unwinder *u, const struct uw_frame *f, uint64
 
 	if (!uw_get(&f->regs, (uint64_t)u->fp, &fp) || fp < f->floor || fp % 8)
 		return uw_end(s, GC_STACK_NO_RULES, "there are no unwind tables for 0x%" PRIx64
-			      ", and the frame pointer is none", f->pc);
+			      ", and there is no frame pointer", f->pc);
 	if (gc_space_u64(&u->p->space, fp, &next, &err) != GC_OK ||
 	    gc_space_u64(&u->p->space, fp + 8, &pc, &err) != GC_OK)
 		return uw_end(s, GC_STACK_NO_MEMORY, "there are no unwind tables for 0x%" PRIx64
@@ -155,7 +155,7 @@ static bool by_prologue(struct gc_unwinder *u, const struct uw_frame *f, uint64_
 	sp = p->has_frame ? fp + p->frame : base + p->pushed;
 	if (sp < f->floor || (sp == f->floor && !f->exact))
 		return uw_end(s, GC_STACK_NO_RULES, "there are no unwind tables for 0x%" PRIx64
-			      ", and the frame pointer is none", f->pc);
+			      ", and there is no frame pointer", f->pc);
 	if (p->ret_saved && !load(u, sp, p->ret_at, &pc, s))
 		return false;
 	if (!p->ret_saved && (u->ret < 0 || !f->exact || !uw_get(&f->regs, (uint64_t)u->ret, &pc)))

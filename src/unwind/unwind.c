@@ -96,6 +96,7 @@ static enum gc_code add_frame(struct stack *s, const struct gc_image *image, uin
 	if (!is_signal)
 		return add_with_lines(s, &frame);
 	frame.function = "<signal handler called>"; /* as gdb has it */
+	frame.entry = 0;
 	return gc_frames_add(s->out, &frame, s->err);
 }
 

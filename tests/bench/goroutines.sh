@@ -8,6 +8,7 @@ stub=${STUB:-./gocore-stub} gdb=${GDB:-gdb-multiarch} dlv=${DLV:-dlv} rounds=${R
 [ $# -ge 2 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+mkfifo "$tmp/messages"
 core=$1 program=$2
 shift 2
 
@@ -26,11 +27,18 @@ measure() {
 		END { printf "%-34s %7.3f s  (%d lines)\n", name, t[int((n + 1) / 2)] / 1e6, lines }'
 }
 
-# debug OPTION...: the whole way of a user, the stub's start included
+# debug OPTION...: the whole way of a user, the stub's start included. Not through a pipe: gdb is slow on one.
 debug() {
-	"$gdb" -nx -batch -ex 'set width 0' -ex 'set height 0' \
-		-ex "target remote | exec '$stub' '$core' '$program' --listen=stdio $*" \
-		-ex 'info threads' -ex 'thread 3' -ex 'backtrace'
+	local pid line
+	"$stub" "$core" "$program" --listen="unix:$tmp/s" "$@" 2> "$tmp/messages" > /dev/null &
+	pid=$!
+	while read -r line; do
+		case $line in 'listening on'*) break ;; esac
+	done < "$tmp/messages"
+	"$gdb" -nx -batch -ex 'set width 0' -ex 'set height 0' -ex "target remote $tmp/s" -ex 'info threads' \
+		-ex 'thread 3' -ex 'backtrace'
+	kill $pid
+	wait $pid || :
 }
 
 measure 'gdb, OS threads' debug --threads=os "$@"

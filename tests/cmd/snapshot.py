@@ -182,6 +182,24 @@ class Facts(Snapshots):
                 self.assertTrue(all('=' in v for v in document['environment']))
                 self.assertNotIn('environment', self.of_case(case))
 
+    def test_panic(self):
+        """What a Go program died of, as it printed it itself."""
+        seen = 0
+        for case in filter(is_whole, cases()):
+            printed = re.search(r'^(panic|fatal error): (.*?)(?: \[recovered\])?$', case.expect.sections.get('stderr', ''),
+                                flags=re.M)
+            if is_c(case) or not printed:
+                continue
+            with self.subTest(case=str(case)):
+                document = self.of_case(case)
+                said = document['panics'][0]['text'] if printed[1] == 'panic' else document['fatal_error']
+                self.assertEqual(said.split('\n')[0], printed[2])
+                self.assertTrue(document['go']['version'].startswith('go1.'))
+                text = self.run_stub(case.core, *options(case))
+                self.assertRegex(text, r'(?m)^(panic|fatal) +' + re.escape(printed[2]))
+                seen += 1
+        self.assertGreater(seen, 2)
+
     def test_text(self):
         for arch, tid in (('x86_64', None), ('aarch64', 117)):
             case = gocore.Case(arch, 'threads')

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,45 @@ def exceptions():
             if line.strip() and not line.startswith('#'):
                 case, what, _reason = line.split(None, 2)
                 out[case].add(what)
+    return out
+
+
+# ELF files
+
+def section(elf, name):
+    """Address of a section."""
+    table, = struct.unpack_from('<Q', elf, 40)
+    size, count, names = struct.unpack_from('<HHH', elf, 58)
+    names, = struct.unpack_from('<Q', elf, table + names * size + 24)
+    for at in range(table, table + count * size, size):
+        start = names + struct.unpack_from('<I', elf, at)[0]
+        if elf[start:elf.index(b'\0', start)] == name:
+            return struct.unpack_from('<Q', elf, at + 16)[0]
+    raise KeyError(name)
+
+
+def segments(core):
+    """(offset of the program header, its fields) of all that holds memory."""
+    table, = struct.unpack_from('<Q', core, 32)
+    size, count = struct.unpack_from('<HH', core, 54)
+    for at in range(table, table + count * size, size):
+        kind, _, offset, start, _, filesz, memsz = struct.unpack_from('<IIQQQQQ', core, at)
+        if kind == 1:
+            yield at, offset, start, filesz, memsz
+
+
+def offset_of(core, addr):
+    """Where in the file the byte at an address is."""
+    return next(offset + addr - start for _, offset, start, filesz, _ in segments(core) if 0 <= addr - start < filesz)
+
+
+def without_start(core, addr):
+    """A core whose segment with @addr begins there."""
+    out = bytearray(core)
+    for at, offset, start, filesz, memsz in segments(core):
+        cut = addr - start
+        if 0 <= cut < filesz:
+            struct.pack_into('<QQQQQ', out, at + 8, offset + cut, addr, 0, filesz - cut, memsz - cut)
     return out
 
 
@@ -209,6 +249,39 @@ class Truth(Goroutines):
                     with_program = self.json_of(case)
                     self.assertEqual([g['goid'] for g in document['goroutines']],
                                      [g['goid'] for g in with_program['goroutines']])
+
+    def test_without_inlined_calls(self):
+        """Kernels dump the tables of a PIE without the trees of inlined calls: it is said that those lack."""
+        case = gocore.Case('x86_64', 'segv-go1.19-delve')
+        with open(case.bin, 'rb') as f:
+            table = section(f.read(), b'.gopclntab')
+        with tempfile.TemporaryDirectory() as empty:
+            core = os.path.join(empty, 'core')
+            with open(case.core, 'rb') as whole, open(core, 'wb') as out:
+                out.write(without_start(whole.read(), table))
+            document = json.loads(self.run_stub(core, '--json'))
+        frames = [f for g in document['goroutines'] for f in g['frames']]
+        self.assertIn('main.main', [f['function'] for f in frames])
+        self.assertFalse(any('inlined' in f for f in frames))
+        self.assertEqual([p['where'] for p in document['problems']].count('inlined calls'), 1)
+
+    def test_broken_stacks(self):
+        """Where the stack of a goroutine that waits leads nowhere, it is said where it ends."""
+        case = gocore.Case('x86_64', 'segv-go1.26')
+        waiting = [g for g in self.json_of(case)['goroutines'] if 'tid' not in g and len(g['frames']) > 2]
+        caller = next(f for f in waiting[0]['frames'] if f['sp'] != waiting[0]['frames'][0]['sp'])
+        with open(case.core, 'rb') as f:
+            broken = bytearray(f.read())
+        at = offset_of(broken, int(caller['sp'], 16) - 8)
+        self.assertEqual(struct.unpack_from('<Q', broken, at)[0], int(caller['pc'], 16))
+        struct.pack_into('<Q', broken, at, 0x1234)
+        with tempfile.TemporaryDirectory() as tmp:
+            core = os.path.join(tmp, 'core')
+            with open(core, 'wb') as f:
+                f.write(broken)
+            document = json.loads(self.run_stub(core, case.bin, '--json'))
+        self.assertEqual([(p['where'], '0x1234 ' in p['what']) for p in document['problems']],
+                         [('goroutine %d' % waiting[0]['goid'], True)])
 
     def test_text(self):
         """The text is the same traceback, byte for byte but for arguments."""

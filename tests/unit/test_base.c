@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gocore/buf.h"
 #include "gocore/bytes.h"
@@ -210,6 +211,25 @@ START_TEST(problems_are_collected_and_capped)
 }
 END_TEST
 
+START_TEST(warnings_do_not_drive_the_terminal)
+{
+	FILE *file = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	char line[128] = "";
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(saved, 0);
+	dup2(fileno(file), STDERR_FILENO);
+	gc_warn("%s", "a\033[31m\nb\177\302\233c \303\244");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(file);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), file));
+	fclose(file);
+	ck_assert_str_eq(line, "gocore-stub: a?[31m?b???c \303\244\n");
+}
+END_TEST
+
 START_TEST(verbosity_is_remembered)
 {
 	ck_assert(!gc_log_is_verbose());
@@ -233,6 +253,7 @@ static Suite *suite(void)
 	tcase_add_test(t, buffers_fail_once_and_for_all);
 	tcase_add_test(t, xml_is_escaped);
 	tcase_add_test(t, problems_are_collected_and_capped);
+	tcase_add_test(t, warnings_do_not_drive_the_terminal);
 	tcase_add_test(t, verbosity_is_remembered);
 	suite_add_tcase(s, t);
 	return s;

@@ -575,7 +575,7 @@ START_TEST(sizes)
 		const char *text;
 	} rows[] = {
 		{ 0, "0 bytes" }, { 1, "1 byte" }, { 1023, "1023 bytes" }, { 1024, "1.0 KiB" },
-		{ 4404019, "4.2 MiB" }, { 3ULL << 40, "3.0 TiB" }, { UINT64_MAX, "16.0 EiB" },
+		{ (1 << 20) - 1, "1.0 MiB" }, { 4404019, "4.2 MiB" }, { 3ULL << 40, "3.0 TiB" }, { UINT64_MAX, "16.0 EiB" },
 	};
 
 	builder_init(&b, EM_X86_64);

@@ -20,6 +20,8 @@
 
 static uint8_t memory[SIZE];
 static struct core_builder b;
+static struct builder_file files[1];
+static size_t nfiles;
 static struct gc_core core;
 static struct gc_space space;
 static struct gc_link_map links;
@@ -83,6 +85,7 @@ static void setup(void)
 	put_link(1, link_at(2), link_at(0), "/lib/one.so");
 	put_link(2, 0, link_at(1), "/lib/two.so");
 	auxv[3] = 3;
+	nfiles = 0;
 }
 
 static void teardown(void)
@@ -99,6 +102,8 @@ static void read_links(void)
 	builder_init(&b, EM_X86_64);
 	builder_prstatus(&b, 1, 11, NULL, 0);
 	builder_auxv(&b, auxv, 4);
+	if (nfiles)
+		builder_files(&b, 0x1000, files, nfiles);
 	builder_load(&b, BASE, SIZE, memory, SIZE, PF_R | PF_W);
 	ck_assert_int_eq(builder_open_core(&b, &core, &err), GC_OK);
 	ck_assert_int_eq(gc_space_init(&space, &core, &err), GC_OK);
@@ -220,6 +225,22 @@ START_TEST(names)
 }
 END_TEST
 
+/* What dlopen("./two.so") leaves: NT_FILE alone knows where that was. */
+START_TEST(relative_names)
+{
+	files[0] = (struct builder_file){ BASE, BASE + SIZE, 0, "/srv/plugins/two.so" };
+	nfiles = 1;
+	put_link(1, link_at(2), link_at(0), "linux-vdso.so.1");
+	put(LINKS + 0x40 + 16, 0x1000);
+	put_link(2, 0, link_at(1), "./two.so");
+	read_links();
+	ck_assert_uint_eq(links.count, 3);
+	ck_assert_str_eq(links.list[0].name, "");
+	ck_assert_str_eq(links.list[1].name, "linux-vdso.so.1");
+	ck_assert_str_eq(links.list[2].name, "/srv/plugins/two.so");
+}
+END_TEST
+
 START_TEST(too_many)
 {
 	enum { N = 10000 };
@@ -310,6 +331,7 @@ int main(void)
 	tcase_add_test(tc, damaged_prev);
 	tcase_add_loop_test(tc, next_is_nowhere, 0, 4);
 	tcase_add_test(tc, names);
+	tcase_add_test(tc, relative_names);
 	tcase_add_test(tc, too_many);
 	tcase_add_test(tc, no_dt_debug);
 	tcase_add_test(tc, not_started_yet);

@@ -59,6 +59,7 @@ static void put_stack(uint64_t auxv[12], const char *const *argv, size_t argc)
 		gc_store_le64(stack + (at - STACK), auxv[i]);
 }
 
+static uint64_t at_random;
 static const char *const default_argv[] = { "/no/such/program", "two words", "", "last" };
 static const char *args = "/no/such/program two words  last";
 
@@ -66,6 +67,7 @@ static void setup(void)
 {
 	memset(content, 0, sizeof(content));
 	memset(stack, 0, sizeof(stack));
+	at_random = STACK + 0x20700;
 	builder_init(&b, EM_X86_64);
 	put_phdr(0, PT_PHDR, 64, 3 * 56);
 	put_phdr(1, PT_LOAD, 0, 3 * PAGE + 100);
@@ -85,7 +87,7 @@ static void open_target(const char *const *argv, size_t argc, const char *psargs
 	const struct gc_find_options options = { .no_host_paths = true, .no_debuginfod = true };
 	uint64_t auxv[12] = {
 		AT_PHDR, PROGRAM + 64, AT_PHNUM, 3, AT_BASE, 0x7ffff7fd0000,
-		AT_RANDOM, STACK + 0x20700, AT_SYSINFO_EHDR, VDSO, AT_NULL, 0,
+		AT_RANDOM, at_random, AT_SYSINFO_EHDR, VDSO, AT_NULL, 0,
 	};
 	struct gc_input in;
 
@@ -215,6 +217,17 @@ START_TEST(cmdline_damaged)
 }
 END_TEST
 
+/* Where tags are ignored an address outside the stack can still find the stack's range. */
+START_TEST(cmdline_of_a_tagged_pointer)
+{
+	builder_deinit(&b);
+	builder_init(&b, EM_AARCH64);
+	at_random |= 1ULL << 63;
+	open_default();
+	ck_assert_uint_gt(strlen(content_of("/proc/68/cmdline")), 0);
+}
+END_TEST
+
 START_TEST(status)
 {
 	open_default();
@@ -292,6 +305,7 @@ int main(void)
 	tcase_add_test(tc, cmdline);
 	tcase_add_test(tc, cmdline_long);
 	tcase_add_test(tc, cmdline_damaged);
+	tcase_add_test(tc, cmdline_of_a_tagged_pointer);
 	tcase_add_test(tc, status);
 	tcase_add_test(tc, stat);
 	tcase_add_test(tc, auxv);

@@ -6,6 +6,7 @@
 
 #include "gocore/process.h"
 
+#include "core/image_work.h"
 #include "core_builder.h"
 
 #define PAGE 0x1000ULL
@@ -224,6 +225,8 @@ START_TEST(tags_are_ignored_on_aarch64)
 	ck_assert_ptr_eq(gc_space_find(&space, 0xff00ffff00010000), &space.ranges[0]);
 	ck_assert_int_eq(gc_space_u64(&space, 0x5a01ffff00010010, &value, &err), GC_E_FAULT);
 	ck_assert_ptr_nonnull(strstr(err.text, "0x5a01ffff00010010"));
+	ck_assert(gc_image_read_dumped(&space, 0xffff00010010, &value, sizeof(value)));
+	ck_assert(!gc_image_read_dumped(&space, 0x5a00ffff00010010, &value, sizeof(value)));
 }
 END_TEST
 

@@ -28,7 +28,7 @@ enum {
 	FUNCS = 1024,
 	RECORDS = 128,   /* from FUNCS on */
 	RECORD = 96,
-	NFUNC = 8,
+	NFUNC = 9,
 	SIZE = FUNCS + RECORDS + NFUNC * RECORD,
 	FUNCTION = 0x40, /* bytes of each function */
 };
@@ -147,6 +147,7 @@ static void build_table(const struct gc_arch *arch)
 	add_func(5, "runtime.asmcgocall", GC_FUNC_SPWRITE, 16, quantum);
 	add_func(6, "runtime.mcall", GC_FUNC_SPWRITE, 16, quantum);
 	add_func(7, "runtime.nanotime1", GC_FUNC_SPWRITE, 16, quantum);
+	add_func(8, "runtime.asmcgocall_landingpad", 0, 16, quantum);
 }
 
 static void open_table(const struct gc_arch *arch, uint64_t bias)
@@ -640,21 +641,37 @@ START_TEST(stack_switches)
 }
 END_TEST
 
-/** Go 1.19 of x86_64 had asmcgocall keep both elsewhere. */
+/** Go 1.19 of x86_64 had no landing pad, and asmcgocall kept both elsewhere. */
 START_TEST(older_asmcgocall)
 {
 	uint64_t regs[32] = { [7] = STACK };
 	struct rules r;
 
 	build_table(arch_of(0));
+	gc_store_le32(record(8) + 4, gc_load_le32(record(0) + 4));
 	open_table(arch_of(0), 0);
-	src.minor = 19;
 	build();
 	build_runtime();
 	put(STACK + 48, CURG);
 	put(STACK + 40, 0x900);
 	r = rules_at(function(5) + 8);
 	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), 0xd000 - 0x900 + 16 + 8);
+}
+END_TEST
+
+/** Until Go 1.20 its first address is a return address, which debuggers look up one byte before it. */
+START_TEST(systemstack_switch)
+{
+	build_table(arch_of(0));
+	gc_store_le32(record(7) + 4, add_name("runtime.systemstack_switch"));
+	record(7)[41] = 0;
+	open_table(arch_of(0), 0);
+	build();
+	ck_assert_uint_eq(rules_at(function(7) - 1).regs[16].opcode, DW_CFA_offset_extended_sf);
+	ck_assert_uint_eq(rules_at(function(7) - 1).cfa_offset, 8);
+	ck_assert_uint_eq(rules_at(function(7) + 4).cfa_offset, 16 + 8);
+	ck_assert_uint_eq(rules_at(function(7) - 2).regs[16].opcode, DW_CFA_undefined); /* mcall */
+	ck_assert(has_symbol("runtime.systemstack_switch", function(7)));
 }
 END_TEST
 
@@ -790,7 +807,7 @@ START_TEST(info)
 	build();
 	print_info(&text);
 	ck_assert_msg(strstr(gc_buf_text(&text),
-			     "unit main 401000-401200\n"
+			     "unit main 401000-401240\n"
 			     " function main.(*T[go.shape.int]).f 401000+40 :9\n"
 			     "  inlined main.g 401010+10 :10\n"
 			     "   inlined main.h 401014-401018 40101c-401020 :10\n"),
@@ -979,6 +996,7 @@ int main(void)
 	tcase_add_test(tc, signal_frames_aarch64);
 	tcase_add_loop_test(tc, stack_switches, 0, 2);
 	tcase_add_test(tc, older_asmcgocall);
+	tcase_add_test(tc, systemstack_switch);
 	tcase_add_loop_test(tc, info, 0, 2);
 	tcase_add_loop_test(tc, lines, 0, 2);
 	tcase_add_test(tc, damaged_functions_are_left_out);

@@ -281,7 +281,7 @@ START_TEST(x86_chain_must_go_up)
 	code_push(&b, SP + 0x20, SP + 0x20);
 	code_push(&b, SP + 0x28, CODE_JIT + 0x50);
 	unwind();
-	ck_end(2, GC_STACK_NO_RULES, "frame pointer is none");
+	ck_end(2, GC_STACK_NO_RULES, "there is no frame pointer");
 }
 END_TEST
 
