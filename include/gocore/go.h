@@ -123,6 +123,14 @@ struct gc_go_m {
 struct gc_go;
 
 /**
+ * Is there Go code in the process, by what its files, their notes and the
+ * build information say? Costs next to nothing, unlike gc_go_open, which
+ * looks through the memory of a process without any; but that finds Go
+ * code that was robbed of all of these.
+ */
+bool gc_go_is_likely(const struct gc_process *p);
+
+/**
  * Read the runtime.
  *
  * @param problems collects what is damaged; may be NULL, else must outlive @out

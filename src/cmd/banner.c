@@ -148,7 +148,8 @@ static void add_threads(struct gc_target *t, const char *no_goroutines, struct g
 	struct gc_go *go = gc_go_target_go(t);
 	size_t count;
 
-	gc_buf_printf(out, "threads   %zu OS threads", t->process->core.nthreads);
+	gc_buf_printf(out, "threads   %zu OS thread%s", t->process->core.nthreads,
+		      t->process->core.nthreads == 1 ? "" : "s");
 	if (go) {
 		gc_go_goroutines(go, &count);
 		gc_buf_printf(out, ", %zu goroutines", count);
@@ -163,7 +164,7 @@ static void add_symbols(const struct gc_target *t, struct gc_buf *out)
 {
 	const char *exe = gc_process_exe(t->process);
 
-	if (!t->program_file || !gc_program_file_is_stripped(t->program_file) || !exe)
+	if (!t->program_file || !exe)
 		return;
 	gc_buf_printf(out,
 		      "symbols   the program is stripped: start gdb without it, then it gets names, lines and stacks "

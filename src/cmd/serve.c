@@ -108,7 +108,8 @@ static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
-	.args_doc = "CORE [PROGRAM]\ninfo CORE|PROGRAM [PROGRAM]\nmaps CORE [PROGRAM] [0xADDR...]",
+	.args_doc = "CORE [PROGRAM]\ninfo CORE|PROGRAM [PROGRAM]\nsnapshot CORE [PROGRAM]\n"
+		    "goroutines CORE [PROGRAM]\nmaps CORE [PROGRAM] [0xADDR...]\nsymbols PROGRAM|CORE -o FILE",
 	.doc = "Serve a core file to debuggers by the GDB remote protocol: any host, any "
 	       "architecture, no emulator, no live process."
 	       "\vCORE may be compressed with zstd, xz, lz4 or gzip, or - for standard input. PROGRAM may "
@@ -117,7 +118,8 @@ static const struct argp argp = {
 	       "  gdb-multiarch -ex 'target remote :1234'\n\n"
 	       "  gocore-stub core.zst ./server --sysroot=/srv/arm64-root --listen=:0\n"
 	       "  gdb-multiarch -ex 'target remote | gocore-stub core ./server --listen=stdio'\n\n"
-	       "Commands: 'gocore-stub info --help' and 'gocore-stub maps --help' say more of them. "
+	       "Commands: info, snapshot, goroutines, maps and symbols answer without a debugger; "
+	       "'gocore-stub COMMAND --help' says more of each. "
 	       "A core that is called like a command is opened as ./info.\n\n"
 	       "Exit status: 0 done, 1 the input can't be used, 2 wrong usage.",
 	.children = children,
@@ -187,6 +189,8 @@ static void add_goroutines(struct gc_target **target, const struct serve_options
 	};
 
 	why->code = GC_OK;
+	if (o->threads == THREADS_AUTO && !gc_go_is_likely((*target)->process))
+		return;
 	if (o->threads == THREADS_OS || gc_go_target_new(target, *target, &wanted, why) == GC_OK ||
 	    (o->threads == THREADS_AUTO && why->code == GC_E_NOT_FOUND))
 		why->code = GC_OK;
@@ -212,7 +216,7 @@ static int serve_process(const struct gc_process *process, const struct serve_op
 		print_error(o->core, &err);
 		return EXIT_UNUSABLE;
 	}
-	if (gc_program_file_new(&program_file, process, o->threads == THREADS_OS, &err) == GC_OK)
+	if (gc_program_file_new(&program_file, process, &err) == GC_OK)
 		target->program_file = program_file;
 	add_goroutines(&target, o, &err);
 	print_banner(target, &err);

@@ -124,14 +124,13 @@ static const struct gc_input *find_image(const struct gc_process *p, const char 
 	return image && image->file ? &image->file->input : NULL;
 }
 
-/** Is another file served in the place of this one? lldb does not read all of what gdb needs to unwind. */
+/** Is another file served in the place of this one? */
 static bool is_replaced(const struct gc_rsp *rsp, const struct gc_input *input)
 {
 	const struct gc_program_file *other = rsp->target->program_file;
 	const struct gc_image *program = gc_images_program(&rsp->target->process->images);
 
-	return other && program && program->file && input == &program->file->input &&
-	       (rsp->client != GC_CLIENT_LLDB || gc_program_file_is_stripped(other));
+	return other && program && program->file && input == &program->file->input;
 }
 
 /** The image's file, or what is served in its place. */

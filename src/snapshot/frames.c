@@ -5,48 +5,13 @@
 
 #include "snapshot/snap.h"
 
-/** Has the image Go code, as far as its file or its notes in the core tell? */
-static bool is_go(const struct gc_image *image)
-{
-	struct gc_buildinfo info;
-	const uint8_t *bytes;
-	uint64_t len, addr;
-
-	if (image->go_build_id || !image->file)
-		return image->go_build_id;
-	if (image->file->go_build_id || gc_elf_section(image->file, ".gopclntab", &bytes, &len, &addr))
-		return true;
-	if (gc_buildinfo_of_file(&info, image->file, NULL) != GC_OK)
-		return false;
-	gc_buildinfo_deinit(&info);
-	return true;
-}
-
-/** Looking for the Go runtime in all of memory takes longer than all the rest: not in what is surely C. */
-static bool may_have_go(const struct gc_process *p)
-{
-	const struct gc_image *program = gc_images_program(&p->images);
-	struct gc_buildinfo info;
-	enum gc_code code;
-
-	for (size_t i = 0; i < p->images.count; i++)
-		if (is_go(&p->images.list[i]))
-			return true;
-	if (program && program->file)
-		return false;
-	code = gc_buildinfo_of_memory(&info, p, NULL);
-	if (code == GC_OK)
-		gc_buildinfo_deinit(&info);
-	return code != GC_E_NOT_FOUND;
-}
-
 void gc_snap_unwind_begin(struct gc_snap *s)
 {
 	const struct gc_find_options *find = s->options->find;
 	struct gc_problems *problems = &s->d.problems;
 	struct gc_error err;
 
-	if (may_have_go(s->p) && gc_go_open(&s->go, s->p, problems, &err) != GC_OK)
+	if (gc_go_is_likely(s->p) && gc_go_open(&s->go, s->p, problems, &err) != GC_OK)
 		s->go = NULL;
 	if (gc_symbols_new(&s->symbols, s->p, find, problems, &err) != GC_OK ||
 	    gc_process_lines_new(&s->lines, s->p, s->symbols, find, problems, &err) != GC_OK ||

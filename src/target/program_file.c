@@ -13,7 +13,6 @@
 struct gc_program_file {
 	const struct gc_process *p;
 	struct gc_shared *shared;
-	bool stripped;
 };
 
 static bool visit_section(void *data, const char *name, const Elf64_Shdr *shdr)
@@ -44,22 +43,18 @@ static bool is_go(struct gc_elf_file *file)
 	return true;
 }
 
-enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_process *p, bool only_stripped,
-				 struct gc_error *err)
+enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_process *p, struct gc_error *err)
 {
 	const struct gc_image *program = gc_images_program(&p->images);
 	struct gc_program_file *f;
-	bool stripped;
 
 	if (!program || !program->file || program->file->input.size > MAX_PROGRAM)
 		return gc_fail(err, GC_E_NOT_FOUND, "there is no program");
-	stripped = is_stripped(program->file);
-	if ((only_stripped && !stripped) || !is_go(program->file))
+	if (!is_stripped(program->file) || !is_go(program->file))
 		return gc_fail(err, GC_E_NOT_FOUND, "it is no stripped Go program");
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return gc_fail_memory(err);
-	f->stripped = stripped;
 	f->p = p;
 	if (gc_shared_new(&f->shared, err) != GC_OK) {
 		free(f);
@@ -75,11 +70,6 @@ void gc_program_file_free(struct gc_program_file *f)
 		return;
 	gc_shared_free(f->shared);
 	free(f);
-}
-
-bool gc_program_file_is_stripped(const struct gc_program_file *f)
-{
-	return f->stripped;
 }
 
 static enum gc_code make(void *data, struct gc_buf *out, struct gc_error *err)
