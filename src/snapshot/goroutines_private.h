@@ -6,7 +6,7 @@
 #include "gocore/go.h"
 #include "gocore/goroutines.h"
 
-#include "snapshot/intern.h"
+#include "base/intern.h"
 
 /** What all formats know while they are written. */
 struct goroutines {

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "snapshot/intern.h"
+#include "base/intern.h"
 #include "target/go_threads.h"
 
 /* Of all stacks; then the state alone counts. A million stacks of 64 frames each have as many. */

@@ -333,15 +333,19 @@ class Cgo(unittest.TestCase):
             for gdb in gocore.gdbs():
                 if not gocore.knows_arch(gdb, case.arch):
                     continue
-                with self.subTest('%s %s' % (case, gdb)), \
+                with self.subTest('%s %s' % (case, gdb)), tempfile.TemporaryDirectory() as folder, \
                         gocore.Stub(case.core, case.bin, ['--sysroot=' + case.sysroot]) as stub:
-                    _, (rows,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address], ['info threads'])
+                    # gdb gets over the changes of stack with our call frame information
+                    combined = os.path.join(folder, 'combined')
+                    subprocess.run([*gocore.STUB, 'symbols', '--combined',
+                                    case.bin, '-o', combined], check=True)
+                    start = ['file ' + combined, 'target remote ' + stub.gdb_address]
+                    _, (rows,) = gocore.ask_gdb(gdb, start, ['info threads'])
                     # the thread has the C stack, the goroutine its own
                     m = re.search(r'(?m)^[* ] (\d+) .*"M\d+ \((?:signal handler|C) of G1\)', rows)
                     self.assertTrue(m, rows)
                     self.assertRegex(rows, r'(?m)^  \d+ .*"G1 \w+ main.main" \(locked to thread \d+\) +runtime.cgocall')
-                    _, (bt,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address],
-                                              [['thread ' + m[1], 'backtrace']])
+                    _, (bt,) = gocore.ask_gdb(gdb, start, [['thread ' + m[1], 'backtrace']])
                     self.check([f[0] for f in stack(bt)])
 
 

@@ -1,6 +1,6 @@
 /* Byte strings, each kept once and numbered in the order of their coming. */
-#ifndef SNAPSHOT_INTERN_H
-#define SNAPSHOT_INTERN_H
+#ifndef BASE_INTERN_H
+#define BASE_INTERN_H
 
 #include "gocore/buf.h"
 
