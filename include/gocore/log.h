@@ -18,6 +18,12 @@ void gc_warn(const char *format, ...) GC_PRINTF(1, 2);
 /** Shown with -v. */
 void gc_debug(const char *format, ...) GC_PRINTF(1, 2);
 
+/**
+ * Names in a core must not drive the terminal: C0 but for newlines, DEL, and C1
+ * in UTF-8 (0xc2 0x80-0x9f) become question marks.
+ */
+void gc_defuse(char *text);
+
 void gc_log_verbose(bool on);
 bool gc_log_is_verbose(void);
 

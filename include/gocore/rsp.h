@@ -45,7 +45,7 @@ struct gc_listen {
 	bool once;
 	bool sandbox;          /* shut each client's process in, where the system can (gocore/sandbox.h) */
 	/** Called once each socket accepts, with the address as a client writes it ("127.0.0.1:1234"). */
-	void (*ready)(void *data, const char *address, bool loopback);
+	void (*ready)(void *data, const char *address, bool loopback, bool last);
 	void *data;
 };
 

@@ -10,13 +10,12 @@
 /* The one process-wide setting: -v is about the terminal, not about a core. */
 static bool verbose;
 
-/** Names in a core must not drive the terminal: C0, DEL, and C1 in UTF-8 (0xc2 0x80-0x9f). */
-static void defuse(char *line)
+void gc_defuse(char *text)
 {
-	for (unsigned char *p = (unsigned char *)line; *p; p++) {
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
 		if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
 			p[0] = p[1] = '?';
-		else if (*p < 0x20 || *p == 0x7f)
+		else if ((*p < 0x20 && *p != '\n') || *p == 0x7f)
 			*p = '?';
 	}
 }
@@ -27,7 +26,9 @@ static void print(const char *format, va_list args)
 	int len = snprintf(line, sizeof(line), "gocore-stub: ");
 
 	vsnprintf(line + len, sizeof(line) - (size_t)len, format, args);
-	defuse(line);
+	gc_defuse(line);
+	for (char *p = line; (p = strchr(p, '\n'));)
+		*p = '?'; /* one message is one line */
 	fprintf(stderr, "%s\n", line); /* one write: lines of several processes do not mix */
 }
 

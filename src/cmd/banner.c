@@ -131,7 +131,10 @@ static void add_memory(const struct gc_process *p, struct gc_buf *out)
 		if (!totals[GC_RANGE_ABSENT]) {
 			gc_buf_str(out, "all of it recovered from files");
 		} else {
-			add_size(out, totals[GC_RANGE_RECOVERED]);
+			if (totals[GC_RANGE_RECOVERED])
+				add_size(out, totals[GC_RANGE_RECOVERED]);
+			else
+				gc_buf_str(out, "none");
 			gc_buf_str(out, " of it recovered from files");
 		}
 	}
@@ -180,14 +183,6 @@ static void add_problems(const struct gc_problems *problems, size_t *shown, stru
 			gc_buf_printf(out, "problem   %s: %s\n", problems->list[i].where, problems->list[i].what);
 }
 
-/** Strings out of a core must not drive the terminal. */
-static void defuse(struct gc_buf *out)
-{
-	for (size_t i = 0; i < out->len; i++)
-		if (((unsigned char)out->data[i] < 0x20 && out->data[i] != '\n') || out->data[i] == 0x7f)
-			out->data[i] = '?';
-}
-
 void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *out)
 {
 	const struct gc_problems *go_problems = gc_go_target_problems(t);
@@ -206,5 +201,6 @@ void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *
 		add_problems(go_problems, &shown, out);
 	if (shown > MAX_SHOWN_PROBLEMS)
 		gc_buf_printf(out, "          and %zu more: monitor problems\n", shown - MAX_SHOWN_PROBLEMS);
-	defuse(out);
+	if (out->data)
+		gc_defuse(out->data);
 }

@@ -1,5 +1,6 @@
 #include "cmd/monitor.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -34,7 +35,7 @@ static enum gc_code monitor_maps(struct gc_target *t, const char *args, struct g
 		return add_document(gc_maps(t->process, NULL, 0), gc_maps_text, out, err);
 	errno = 0;
 	addr = strtoull(args, &end, 16);
-	if (errno || end == args || *end)
+	if (errno || end == args || *end || !isxdigit((unsigned char)*args))
 		return gc_fail(err, GC_E_USAGE, "%s: not an address", args);
 	return add_document(gc_maps(t->process, &addr, 1), gc_maps_text, out, err);
 }

@@ -144,28 +144,30 @@ static void print_hints(const char *address)
 	}
 }
 
-static void on_ready(void *data, const char *address, bool loopback)
+/** The hints come last, for the address that came first. */
+static void on_ready(void *data, const char *address, bool loopback, bool last)
 {
-	bool *hinted = data;
+	struct gc_buf *first = data;
 
 	if (!loopback)
 		gc_warn("%s can be reached from other hosts: the protocol has no passwords, and a core "
 			"holds secrets", address);
 	fprintf(stderr, "listening on %s\n", address);
-	if (!*hinted)
-		print_hints(address);
-	*hinted = true;
+	if (!first->len)
+		gc_buf_str(first, address);
+	if (last)
+		print_hints(gc_buf_text(first));
 }
 
 static int serve(struct gc_target *target, const struct serve_options *o)
 {
-	bool hinted = false;
+	struct gc_buf first = GC_BUF_INIT;
 	const struct gc_listen where = {
 		.address = o->listen,
 		.once = o->once,
 		.sandbox = !o->common.no_sandbox,
 		.ready = on_ready,
-		.data = &hinted,
+		.data = &first,
 	};
 	const struct gc_rsp_options rsp = {
 		.monitors = monitor_commands,
@@ -173,11 +175,13 @@ static int serve(struct gc_target *target, const struct serve_options *o)
 		.trace = o->common.verbose > 1,
 	};
 	struct gc_error err;
+	enum gc_code code = gc_rsp_serve(target, &rsp, &where, &err);
 
-	if (gc_rsp_serve(target, &rsp, &where, &err) == GC_OK)
+	gc_buf_deinit(&first);
+	if (code == GC_OK)
 		return EXIT_DONE;
 	gc_warn("%s", err.text);
-	return err.code == GC_E_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
+	return code == GC_E_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
 }
 
 /** Show goroutines too, if that is wanted and there are any; @why gets the reason if they cannot be shown. */

@@ -305,6 +305,7 @@ void gc_listeners_announce(const struct gc_listeners *l, const struct gc_listen 
 
 		getsockname(l->fds[i], (struct sockaddr *)&addr, &len);
 		gc_address_name(&addr, name);
-		where->ready(where->data, addr.ss_family == AF_UNIX ? l->address : name, is_loopback(&addr));
+		where->ready(where->data, addr.ss_family == AF_UNIX ? l->address : name, is_loopback(&addr),
+			     i + 1 == l->count);
 	}
 }

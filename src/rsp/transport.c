@@ -349,7 +349,7 @@ static enum gc_code serve_stdio(const struct server *s, struct gc_error *err)
 	/* ^C at gdb's prompt reaches us too, and is gdb's; we end with our input. */
 	signal(SIGINT, SIG_IGN);
 	if (s->where->ready)
-		s->where->ready(s->where->data, s->where->address, true);
+		s->where->ready(s->where->data, s->where->address, true, true);
 	enter_sandbox(s);
 	return talk(s, STDIN_FILENO, STDOUT_FILENO, err);
 }

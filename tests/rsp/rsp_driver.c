@@ -181,9 +181,10 @@ static const struct gc_monitor monitors[] = {
 	{ "fail", NULL, "fail", monitor_fail },
 };
 
-static void on_ready(void *data, const char *address, bool loopback)
+static void on_ready(void *data, const char *address, bool loopback, bool last)
 {
 	(void)data;
+	(void)last;
 	fprintf(stderr, "listening on %s%s\n", address, loopback ? "" : " (not loopback)");
 }
 
