@@ -224,3 +224,19 @@ uint64_t gc_json_hex(const json_t *object, const char *key)
 
 	return text ? strtoull(text, NULL, 16) : 0;
 }
+
+void gc_text_put_line(struct gc_buf *out, const char *label, struct gc_buf *text)
+{
+	gc_text_line(out, label, gc_buf_text(text));
+	if (text->failed)
+		out->failed = true;
+	gc_buf_deinit(text);
+}
+
+void gc_text_put_str(struct gc_buf *out, const char *label, const json_t *object, const char *key)
+{
+	const char *text = gc_json_str(object, key);
+
+	if (text)
+		gc_text_line(out, label, text);
+}

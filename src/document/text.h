@@ -53,4 +53,15 @@ const char *gc_json_str(const json_t *object, const char *key); /* or NULL */
 uint64_t gc_json_uint(const json_t *object, const char *key);   /* or 0 */
 uint64_t gc_json_hex(const json_t *object, const char *key);    /* of a string "0x..."; or 0 */
 
+/** A line of @text, which is released. */
+void gc_text_put_line(struct gc_buf *out, const char *label, struct gc_buf *text);
+
+/** A line of the string @key of @object, if it has one. */
+void gc_text_put_str(struct gc_buf *out, const char *label, const json_t *object, const char *key);
+
+/** The first lines about a program, and its sections: info_program_text.c. */
+void gc_text_facts(struct gc_buf *out, const json_t *facts);
+void gc_text_fact_sections(struct gc_buf *out, const json_t *facts);
+void gc_text_go_sections(struct gc_buf *out, const json_t *go);
+
 #endif
