@@ -15,7 +15,15 @@ static const struct gc_packet packets[] = {
 	{ "qGetTLSAddr",            gc_tls_address,     0,             NULL },
 	{ "qRcmd",                  gc_monitor_command, 0,             NULL },
 
+	{ "QThreadSuffixSupported", gc_thread_suffix,   0,             NULL },
+	{ "QListThreadsInStopReply", gc_list_threads,   0,             NULL },
+	{ "QEnableErrorStrings",    gc_error_strings,   0,             NULL },
+	{ "qHostInfo",              gc_host_info,       0,             NULL },
+	{ "qProcessInfo",           gc_process_info,    0,             NULL },
+	{ "qShlibInfoAddr",         gc_shlib_info,      0,             NULL },
+
 	{ "?",                      gc_stop_reason,     0,             NULL },
+	{ "qThreadStopInfo",        gc_thread_stop,     GC_BARE_NAME,  NULL },
 	{ "H",                      gc_select_thread,   0,             NULL },
 	{ "T",                      gc_thread_alive,    0,             NULL },
 	{ "qC",                     gc_current_thread,  0,             NULL },
@@ -72,6 +80,8 @@ static bool is_offered(const struct gc_rsp *rsp, const struct gc_packet *packet)
 {
 	const struct gc_process *p = rsp->target->process;
 
+	if (packet->flags & GC_LLDB_ONLY && rsp->client != GC_CLIENT_LLDB)
+		return false;
 	return !(packet->flags & GC_NEEDS_TAGS) || (p->core.ntags && p->core.arch->tag_granule);
 }
 
@@ -80,14 +90,20 @@ static bool is_delimiter(char c)
 	return c == ':' || c == ';' || c == ',';
 }
 
-/** @return length of the packet's name if it is @name, else 0 */
-static size_t match(const char *name, const char *data, size_t len)
+/** Is the name complete without a delimiter? One letter, or a name that an id follows directly. */
+static bool is_bare(const struct gc_packet *packet, size_t len)
 {
-	size_t n = strlen(name);
+	return len == 1 || packet->flags & GC_BARE_NAME;
+}
 
-	if (n > len || memcmp(name, data, n) != 0)
+/** @return length of the packet's name in @data, else 0 */
+static size_t match(const struct gc_packet *packet, const char *data, size_t len)
+{
+	size_t n = strlen(packet->name);
+
+	if (n > len || memcmp(packet->name, data, n) != 0)
 		return 0;
-	return n == 1 || n == len || is_delimiter(data[n]) ? n : 0;
+	return is_bare(packet, n) || n == len || is_delimiter(data[n]) ? n : 0;
 }
 
 static const struct gc_packet *find(const struct gc_rsp *rsp, const char *data, size_t len, size_t *name_len)
@@ -96,7 +112,7 @@ static const struct gc_packet *find(const struct gc_rsp *rsp, const char *data, 
 
 	*name_len = 0;
 	for (size_t i = 0; i < GC_COUNT(packets); i++) {
-		size_t n = match(packets[i].name, data, len);
+		size_t n = match(&packets[i], data, len);
 
 		if (n > *name_len && is_offered(rsp, &packets[i])) {
 			found = &packets[i];
@@ -114,16 +130,26 @@ static void add_error_text(struct gc_buf *out, const char *text)
 		gc_buf_char(out, *text < ' ' || *text > '~' || strchr("#$}*", *text) ? '?' : *text);
 }
 
-/** Only where gdb shows it: 13 takes the E. of any other answer for hex digits, lldb takes it for the end. */
+static bool has_error_texts(const struct gc_rsp *rsp)
+{
+	return rsp->client != GC_CLIENT_LLDB && rsp->client != GC_CLIENT_DELVE;
+}
+
+/** Only where gdb shows it: 13 takes the E. of any other answer for hex digits. lldb has a form of its own. */
 static void reply_error(const struct gc_rsp *rsp, const struct gc_packet *packet, struct gc_reply *reply,
 			const struct gc_error *err)
 {
 	if (reply->out->len > reply->start + 1)
 		reply->out->len = reply->start + 1;
-	if (packet->flags & GC_SAYS_WHY && rsp->client != GC_CLIENT_LLDB)
+	if (packet->flags & GC_SAYS_WHY && has_error_texts(rsp)) {
 		add_error_text(reply->out, err->text);
-	else
-		gc_buf_str(reply->out, "E01");
+		return;
+	}
+	gc_buf_str(reply->out, "E01");
+	if (!rsp->error_strings)
+		return;
+	gc_buf_char(reply->out, ';');
+	gc_packet_add_hex(reply->out, err->text, strlen(err->text));
 }
 
 void gc_rsp_dispatch(struct gc_rsp *rsp, const char *data, size_t len, struct gc_reply *reply)
@@ -137,7 +163,7 @@ void gc_rsp_dispatch(struct gc_rsp *rsp, const char *data, size_t len, struct gc
 	if (!packet)
 		return;
 	args.pos += name_len;
-	if (name_len > 1 && !gc_args_end(&args))
+	if (!is_bare(packet, name_len) && !gc_args_end(&args))
 		args.pos++;
 	if (packet->handler(rsp, &args, reply, &err) != GC_OK)
 		reply_error(rsp, packet, reply, &err);
@@ -146,7 +172,7 @@ void gc_rsp_dispatch(struct gc_rsp *rsp, const char *data, size_t len, struct gc
 /** What the client can do. lldb 21 asks twice, so everything is set anew. */
 static void read_features(struct gc_rsp *rsp, struct gc_args *args)
 {
-	bool vcont = false;
+	enum gc_client client = GC_CLIENT_UNKNOWN;
 
 	rsp->multiprocess = false;
 	rsp->error_message = false;
@@ -159,10 +185,12 @@ static void read_features(struct gc_rsp *rsp, struct gc_args *args)
 		else if (gc_args_text(&feature, "error-message+"))
 			rsp->error_message = true;
 		else if (gc_args_text(&feature, "vContSupported+"))
-			vcont = true;
+			client = GC_CLIENT_GDB;
+		else if (gc_args_text(&feature, "xmlRegisters=i386,arm,mips"))
+			client = GC_CLIENT_LLDB;
 	}
-	if (vcont && rsp->client == GC_CLIENT_UNKNOWN)
-		rsp->client = GC_CLIENT_GDB;
+	if (rsp->client == GC_CLIENT_UNKNOWN)
+		rsp->client = client;
 }
 
 static enum gc_code supported(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
@@ -172,6 +200,7 @@ static enum gc_code supported(struct gc_rsp *rsp, struct gc_args *args, struct g
 
 	(void)err;
 	read_features(rsp, args);
+	rsp->asked_features = true;
 	for (size_t i = 0; i < GC_COUNT(packets); i++) {
 		if (!packets[i].offer || !is_offered(rsp, &packets[i]))
 			continue;

@@ -17,6 +17,8 @@ typedef enum gc_code gc_handler(struct gc_rsp *rsp, struct gc_args *args, struct
 enum gc_packet_flags {
 	GC_NEEDS_TAGS = 1, /* unknown in a core without memory tags */
 	GC_SAYS_WHY = 2,   /* the error's text is for the client's user */
+	GC_LLDB_ONLY = 4,  /* unknown to all others */
+	GC_BARE_NAME = 8,  /* what follows the name follows it without a delimiter */
 };
 
 struct gc_packet {
@@ -31,8 +33,12 @@ void gc_rsp_dispatch(struct gc_rsp *rsp, const char *data, size_t len, struct gc
 
 /* query.c */
 gc_handler gc_start_no_ack, gc_reply_empty, gc_reply_ok, gc_attached, gc_tls_address;
+/* lldb.c */
+gc_handler gc_thread_suffix, gc_list_threads, gc_error_strings, gc_host_info, gc_process_info, gc_shlib_info;
+/* stop.c */
+gc_handler gc_stop_reason, gc_thread_stop;
 /* threads.c */
-gc_handler gc_stop_reason, gc_select_thread, gc_thread_alive, gc_current_thread, gc_first_threads,
+gc_handler gc_select_thread, gc_thread_alive, gc_current_thread, gc_first_threads,
 	   gc_more_threads, gc_thread_extra;
 /* regs.c */
 gc_handler gc_read_registers, gc_read_register, gc_write_registers;

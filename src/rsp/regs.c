@@ -7,12 +7,14 @@ enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **
 {
 	struct gc_target *t = rsp->target;
 	struct gc_regs regs;
+	enum gc_code code;
 
 	*out = &rsp->regs;
 	if (rsp->have_regs && rsp->regs_thread == tid)
 		return GC_OK;
-	if (t->ops->read_regs(t, tid, &regs, err) != GC_OK)
-		return err->code;
+	code = t->ops->read_regs(t, tid, &regs, err);
+	if (code != GC_OK)
+		return code;
 	gc_regs_deinit(&rsp->regs);
 	rsp->regs = regs;
 	rsp->have_regs = true;
@@ -20,8 +22,7 @@ enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **
 	return GC_OK;
 }
 
-/** One register in hex, or x for each digit that nobody knows. */
-static void add_register(struct gc_buf *out, const struct gc_regs *regs, size_t row)
+void gc_rsp_add_register(struct gc_buf *out, const struct gc_regs *regs, size_t row)
 {
 	const struct gc_regmap *map = regs->map;
 	char *to;
@@ -42,13 +43,14 @@ enum gc_code gc_read_registers(struct gc_rsp *rsp, struct gc_args *args, struct 
 			       struct gc_error *err)
 {
 	const struct gc_regs *regs;
+	gc_tid tid;
 
-	if (!gc_args_end(args))
+	if (!gc_rsp_suffix(rsp, args, &tid))
 		return gc_bad_packet(err);
-	if (gc_rsp_regs(rsp, rsp->thread, &regs, err) != GC_OK)
+	if (gc_rsp_regs(rsp, tid, &regs, err) != GC_OK)
 		return err->code;
 	for (size_t row = 0; row < regs->map->arch->nregs; row++)
-		add_register(reply->out, regs, row);
+		gc_rsp_add_register(reply->out, regs, row);
 	return GC_OK;
 }
 
@@ -57,16 +59,17 @@ enum gc_code gc_read_register(struct gc_rsp *rsp, struct gc_args *args, struct g
 {
 	const struct gc_regs *regs;
 	uint64_t number;
+	gc_tid tid;
 	int row;
 
-	if (!gc_args_hex(args, &number) || !gc_args_end(args) || number > UINT_MAX)
+	if (!gc_args_hex(args, &number) || !gc_rsp_suffix(rsp, args, &tid) || number > UINT_MAX)
 		return gc_bad_packet(err);
 	row = gc_regmap_row(&rsp->target->process->regmap, (unsigned)number);
 	if (row < 0)
 		return gc_fail(err, GC_E_NOT_FOUND, "no such register");
-	if (gc_rsp_regs(rsp, rsp->thread, &regs, err) != GC_OK)
+	if (gc_rsp_regs(rsp, tid, &regs, err) != GC_OK)
 		return err->code;
-	add_register(reply->out, regs, (size_t)row);
+	gc_rsp_add_register(reply->out, regs, (size_t)row);
 	return GC_OK;
 }
 

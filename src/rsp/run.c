@@ -3,14 +3,21 @@
 
 /**
  * "E.text" is shown as a warning by gdb, which then says that the thread
- * stopped where it was; an empty reply would make it wait for ever.
+ * stopped where it was; an empty reply would make it wait for ever. Any error
+ * ends lldb's session, so that it gets the text as output of the process, and
+ * the stop once more.
  */
 enum gc_code gc_run(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply, struct gc_error *err)
 {
-	(void)rsp;
+	static const char why[] = "this is a core file, it cannot be run";
+	static const char for_lldb[] = "gocore-stub: this is a core file, it cannot be run\r\n";
+
 	(void)args;
-	(void)reply;
-	return gc_fail(err, GC_E_UNSUPPORTED, "this is a core file, it cannot be run");
+	if (rsp->client != GC_CLIENT_LLDB)
+		return gc_fail(err, GC_E_UNSUPPORTED, "%s", why);
+	gc_reply_console(reply, for_lldb, sizeof(for_lldb) - 1);
+	gc_rsp_add_stop_again(rsp, reply->out);
+	return GC_OK;
 }
 
 /** Without this list gdb resumes by c and s, which we would have to refuse in the same way. */

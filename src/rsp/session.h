@@ -11,6 +11,7 @@ enum gc_client {
 	GC_CLIENT_UNKNOWN,
 	GC_CLIENT_GDB,
 	GC_CLIENT_LLDB,
+	GC_CLIENT_DELVE,
 };
 
 /** What qXfer reads slices of. Built when the first slice is asked for, and kept for the session. */
@@ -51,6 +52,10 @@ struct gc_rsp {
 	bool no_ack;
 	bool multiprocess;        /* thread ids are pPID.TID */
 	bool error_message;       /* E.text is understood everywhere */
+	bool asked_features;      /* qSupported came */
+	bool list_threads;        /* stop replies name all threads (QListThreadsInStopReply) */
+	bool error_strings;       /* E01;HEX is understood everywhere (QEnableErrorStrings) */
+	bool bare_x;              /* x without the b in front */
 
 	gc_tid thread;            /* selected by Hg; meaningless without threads */
 	size_t next_thread;       /* where qsThreadInfo goes on */
@@ -86,11 +91,30 @@ bool gc_rsp_parse_tid(const struct gc_rsp *rsp, struct gc_args *args, gc_tid *ou
 void gc_rsp_add_tid(const struct gc_rsp *rsp, struct gc_buf *out, gc_tid tid);
 bool gc_rsp_has_thread(const struct gc_rsp *rsp, gc_tid tid);
 
+/**
+ * The thread of g and p: that of a ;thread:ID; behind them, else the selected one.
+ *
+ * @return false if what is left is something else, or there is no such thread
+ */
+bool gc_rsp_suffix(const struct gc_rsp *rsp, struct gc_args *args, gc_tid *out);
+
 /** The number that this client reads for a Linux signal. */
 int gc_rsp_signal(const struct gc_rsp *rsp, int linux_number);
 
 /** Registers of a thread, valid until the next call. All unknown for a core without threads. */
 enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **out, struct gc_error *err);
+
+/** One register in hex, or x for each digit that nobody knows. */
+void gc_rsp_add_register(struct gc_buf *out, const struct gc_regs *regs, size_t row);
+
+/** Why the process stopped, told of its crashed thread, as the client wants it ("Stop Reply Packets"). */
+void gc_rsp_add_stop(struct gc_rsp *rsp, struct gc_buf *out);
+
+/** The same after an attempt to run it: a signal with which each client says that it stopped. */
+void gc_rsp_add_stop_again(struct gc_rsp *rsp, struct gc_buf *out);
+
+/** "SIGSEGV: address not mapped to object (fault address=0x0)", or nothing for a thread without a signal. */
+void gc_rsp_add_reason(struct gc_rsp *rsp, gc_tid tid, int number, struct gc_buf *out);
 
 void gc_open_file_close(struct gc_open_file *file);
 

@@ -53,9 +53,25 @@ void gc_rsp_add_tid(const struct gc_rsp *rsp, struct gc_buf *out, gc_tid tid)
 	gc_buf_printf(out, "%" PRIx64, tid);
 }
 
+bool gc_rsp_suffix(const struct gc_rsp *rsp, struct gc_args *args, gc_tid *out)
+{
+	gc_tid tid;
+
+	if (gc_args_end(args)) {
+		*out = rsp->thread;
+		return true;
+	}
+	if (!gc_args_text(args, ";thread:") || !gc_rsp_parse_tid(rsp, args, &tid) || !gc_args_char(args, ';') ||
+	    !gc_args_end(args) || !gc_rsp_has_thread(rsp, tid))
+		return false;
+	*out = tid;
+	return true;
+}
+
 int gc_rsp_signal(const struct gc_rsp *rsp, int linux_number)
 {
-	return rsp->client == GC_CLIENT_LLDB ? linux_number : gc_gdb_signal(linux_number);
+	return rsp->client == GC_CLIENT_LLDB || rsp->client == GC_CLIENT_DELVE ? linux_number :
+	       gc_gdb_signal(linux_number);
 }
 
 /** H op thread-id: only the thread of g, p and siginfo is worth remembering. */
@@ -101,26 +117,6 @@ enum gc_code gc_current_thread(struct gc_rsp *rsp, struct gc_args *args, struct 
 		return gc_fail(err, GC_E_NOT_FOUND, "the core has no threads");
 	gc_buf_str(reply->out, "QC");
 	gc_rsp_add_tid(rsp, reply->out, rsp->thread);
-	return GC_OK;
-}
-
-/** The crashed thread is the one that stopped; "Stop Reply Packets". */
-enum gc_code gc_stop_reason(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
-			    struct gc_error *err)
-{
-	const struct gc_tids *tids = all_threads(rsp);
-	int number = rsp->target->process->core.signal;
-
-	if (!gc_args_end(args))
-		return gc_bad_packet(err);
-	if (tids->count)
-		number = rsp->target->ops->signal(rsp->target, tids->list[0]);
-	gc_buf_printf(reply->out, "T%02x", (unsigned)gc_rsp_signal(rsp, number) & 0xff);
-	if (!tids->count)
-		return GC_OK;
-	gc_buf_str(reply->out, "thread:");
-	gc_rsp_add_tid(rsp, reply->out, tids->list[0]);
-	gc_buf_char(reply->out, ';');
 	return GC_OK;
 }
 

@@ -147,17 +147,34 @@ static struct library_filter parse_filter(struct gc_args annex)
 	return filter;
 }
 
-static void add_library(const struct gc_link *link, struct gc_buf *out)
+static void add_library(const struct gc_link *link, const char *name, struct gc_buf *out)
 {
 	gc_buf_str(out, "<library name=\"");
-	gc_buf_xml(out, link->name);
+	gc_buf_xml(out, name);
 	gc_buf_printf(out,
 		      "\" lm=\"0x%" PRIx64 "\" l_addr=\"0x%" PRIx64 "\" l_ld=\"0x%" PRIx64 "\" lmid=\"0x%" PRIx64
 		      "\"/>\n",
 		      link->lm, link->l_addr, link->l_ld, link->lmid);
 }
 
-/* "Library List Format for SVR4 Targets". gdb would show the program as one more library. */
+/** gdb would show the program as one more library; lldb knows no other way to find one that it was not given. */
+static void add_link(const struct gc_rsp *rsp, const struct gc_link *link, struct gc_buf *out)
+{
+	const char *exe = gc_process_exe(rsp->target->process);
+
+	if (!link->is_program)
+		add_library(link, link->name, out);
+	else if (rsp->client == GC_CLIENT_LLDB && exe)
+		add_library(link, exe, out);
+}
+
+/** lldb takes main-lm for the address of what DT_DEBUG points to, unless qShlibInfoAddr tells that. */
+static bool wants_main_lm(const struct gc_rsp *rsp, const struct gc_link_map *links)
+{
+	return links->main_lm && (rsp->client != GC_CLIENT_LLDB || links->dt_debug);
+}
+
+/* "Library List Format for SVR4 Targets". */
 static void build_libraries(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out)
 {
 	const struct gc_link_map *links = &rsp->target->process->links;
@@ -165,15 +182,15 @@ static void build_libraries(struct gc_rsp *rsp, const struct gc_args *annex, str
 	bool started = filter.start == 0;
 
 	gc_buf_str(out, "<library-list-svr4 version=\"1.0\"");
-	if (links->main_lm)
+	if (wants_main_lm(rsp, links))
 		gc_buf_printf(out, " main-lm=\"0x%" PRIx64 "\"", links->main_lm);
 	gc_buf_str(out, ">\n");
 	for (size_t i = 0; i < links->count; i++) {
 		const struct gc_link *link = &links->list[i];
 
 		started = started || link->lm == filter.start;
-		if (started && !link->is_program && (!filter.lmid || link->lmid == filter.lmid))
-			add_library(link, out);
+		if (started && (!filter.lmid || link->lmid == filter.lmid))
+			add_link(rsp, link, out);
 	}
 	gc_buf_str(out, "</library-list-svr4>\n");
 }
