@@ -137,6 +137,23 @@ enum gc_code gc_regs_load_note(struct gc_regs *regs, unsigned bank, const struct
 	return GC_OK;
 }
 
+size_t gc_regs_store(const struct gc_regs *regs, unsigned bank, uint8_t *bytes, size_t len)
+{
+	const struct gc_regmap *map = regs->map;
+	size_t count = 0;
+
+	for (size_t i = 0; i < map->arch->nregs; i++) {
+		const struct gc_reg *reg = &map->arch->regs[i];
+
+		if (reg->bank != bank || !regs->valid[i] || reg->scale != GC_SCALE_NONE ||
+		    reg->offset > len || map->size[i] > len - reg->offset)
+			continue;
+		memcpy(bytes + reg->offset, regs->bytes + map->offset[i], map->size[i]);
+		count++;
+	}
+	return count;
+}
+
 void gc_regs_set_bytes(struct gc_regs *regs, unsigned row, const uint8_t *bytes, size_t len)
 {
 	uint32_t size = regs->map->size[row];

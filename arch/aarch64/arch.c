@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <string.h>
 
+#include "gocore/buf.h"
 #include "gocore/bytes.h"
 
 #include "../rows.h"
@@ -146,6 +147,25 @@ static enum gc_code load_fpregset(const struct gc_note *note, struct gc_regs *ou
 	return gc_regs_load_note(out, BANK_V, note, 0, FPSIMD_SIZE, err);
 }
 
+static bool store_fpregset(const struct gc_regs *from, struct gc_buf *out)
+{
+	uint8_t desc[FPSIMD_SIZE] = { 0 };
+	size_t known = gc_regs_store(from, BANK_V, desc, sizeof(desc)) +
+		       gc_regs_store(from, BANK_FP_CONTROL, desc, sizeof(desc));
+
+	gc_buf_add(out, desc, known ? sizeof(desc) : 0);
+	return known;
+}
+
+static bool store_tls(const struct gc_regs *from, struct gc_buf *out)
+{
+	uint8_t desc[8];
+	size_t known = gc_regs_store(from, BANK_TLS, desc, sizeof(desc));
+
+	gc_buf_add(out, desc, known ? sizeof(desc) : 0);
+	return known;
+}
+
 /* The kernel gives two words if it knows of TPIDR2, whether the CPU has it or not. */
 static void probe_tls(struct gc_regmap *map, const struct gc_note *note)
 {
@@ -180,24 +200,24 @@ static enum gc_code load_tag_ctl(const struct gc_note *note, struct gc_regs *out
  * SVCR it completes.
  */
 static const struct gc_regnote notes[] = {
-	{ "CORE",  0x001, "NT_PRSTATUS",             NULL,               load_prstatus },
-	{ "CORE",  0x002, "NT_FPREGSET",             NULL,               load_fpregset },
-	{ "LINUX", 0x401, "NT_ARM_TLS",              probe_tls,          load_tls },
-	{ "LINUX", 0x402, "NT_ARM_HW_BREAK",         NULL,               NULL },
-	{ "LINUX", 0x403, "NT_ARM_HW_WATCH",         NULL,               NULL },
-	{ "LINUX", 0x404, "NT_ARM_SYSTEM_CALL",      NULL,               NULL },
-	{ "LINUX", 0x405, "NT_ARM_SVE",              aarch64_probe_sve,  aarch64_load_sve },
-	{ "LINUX", 0x406, "NT_ARM_PAC_MASK",         probe_pac_mask,     load_pac_mask },
-	{ "LINUX", 0x407, "NT_ARM_PACA_KEYS",        NULL,               NULL },
-	{ "LINUX", 0x408, "NT_ARM_PACG_KEYS",        NULL,               NULL },
-	{ "LINUX", 0x409, "NT_ARM_TAGGED_ADDR_CTRL", NULL,               load_tag_ctl },
-	{ "LINUX", 0x40a, "NT_ARM_PAC_ENABLED_KEYS", NULL,               NULL },
-	{ "LINUX", 0x40b, "NT_ARM_SSVE",             aarch64_probe_ssve, aarch64_load_ssve },
-	{ "LINUX", 0x40c, "NT_ARM_ZA",               aarch64_probe_za,   aarch64_load_za },
-	{ "LINUX", 0x40d, "NT_ARM_ZT",               aarch64_probe_zt,   aarch64_load_zt },
-	{ "LINUX", 0x40e, "NT_ARM_FPMR",             NULL,               NULL },
-	{ "LINUX", 0x40f, "NT_ARM_POE",              NULL,               NULL },
-	{ "LINUX", 0x410, "NT_ARM_GCS",              NULL,               NULL },
+	{ "CORE",  0x001, "NT_PRSTATUS",             NULL,               load_prstatus, NULL },
+	{ "CORE",  0x002, "NT_FPREGSET",             NULL,               load_fpregset, store_fpregset },
+	{ "LINUX", 0x401, "NT_ARM_TLS",              probe_tls,          load_tls, store_tls },
+	{ "LINUX", 0x402, "NT_ARM_HW_BREAK",         NULL,               NULL, NULL },
+	{ "LINUX", 0x403, "NT_ARM_HW_WATCH",         NULL,               NULL, NULL },
+	{ "LINUX", 0x404, "NT_ARM_SYSTEM_CALL",      NULL,               NULL, NULL },
+	{ "LINUX", 0x405, "NT_ARM_SVE",              aarch64_probe_sve,  aarch64_load_sve, NULL },
+	{ "LINUX", 0x406, "NT_ARM_PAC_MASK",         probe_pac_mask,     load_pac_mask, NULL },
+	{ "LINUX", 0x407, "NT_ARM_PACA_KEYS",        NULL,               NULL, NULL },
+	{ "LINUX", 0x408, "NT_ARM_PACG_KEYS",        NULL,               NULL, NULL },
+	{ "LINUX", 0x409, "NT_ARM_TAGGED_ADDR_CTRL", NULL,               load_tag_ctl, NULL },
+	{ "LINUX", 0x40a, "NT_ARM_PAC_ENABLED_KEYS", NULL,               NULL, NULL },
+	{ "LINUX", 0x40b, "NT_ARM_SSVE",             aarch64_probe_ssve, aarch64_load_ssve, NULL },
+	{ "LINUX", 0x40c, "NT_ARM_ZA",               aarch64_probe_za,   aarch64_load_za, NULL },
+	{ "LINUX", 0x40d, "NT_ARM_ZT",               aarch64_probe_zt,   aarch64_load_zt, NULL },
+	{ "LINUX", 0x40e, "NT_ARM_FPMR",             NULL,               NULL, NULL },
+	{ "LINUX", 0x40f, "NT_ARM_POE",              NULL,               NULL, NULL },
+	{ "LINUX", 0x410, "NT_ARM_GCS",              NULL,               NULL, NULL },
 };
 
 static void probe_hwcap(struct gc_regmap *map, uint64_t hwcap, uint64_t hwcap2)

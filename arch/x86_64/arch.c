@@ -197,13 +197,13 @@ static enum gc_code load_shstk(const struct gc_note *note, struct gc_regs *out, 
 
 /* linux/elf.h. XSTATE comes after FPREGSET, which knows nothing of initial states. */
 static const struct gc_regnote notes[] = {
-	{ "CORE",  0x001, "NT_PRSTATUS",         NULL,                      load_prstatus },
-	{ "CORE",  0x002, "NT_FPREGSET",         NULL,                      x86_64_load_fpregset },
-	{ "LINUX", 0x200, "NT_386_TLS",          NULL,                      NULL },
-	{ "LINUX", 0x201, "NT_386_IOPERM",       NULL,                      NULL },
-	{ "LINUX", 0x202, "NT_X86_XSTATE",       x86_64_probe_xstate,       x86_64_load_xstate },
-	{ "LINUX", 0x204, "NT_X86_SHSTK",        probe_shstk,               load_shstk },
-	{ "LINUX", 0x205, "NT_X86_XSAVE_LAYOUT", x86_64_probe_xsave_layout, NULL },
+	{ "CORE",  0x001, "NT_PRSTATUS",         NULL,                      load_prstatus, NULL },
+	{ "CORE",  0x002, "NT_FPREGSET",         NULL,                      x86_64_load_fpregset, x86_64_store_fpregset },
+	{ "LINUX", 0x200, "NT_386_TLS",          NULL,                      NULL, NULL },
+	{ "LINUX", 0x201, "NT_386_IOPERM",       NULL,                      NULL, NULL },
+	{ "LINUX", 0x202, "NT_X86_XSTATE",       x86_64_probe_xstate,       x86_64_load_xstate, NULL },
+	{ "LINUX", 0x204, "NT_X86_SHSTK",        probe_shstk,               load_shstk, NULL },
+	{ "LINUX", 0x205, "NT_X86_XSAVE_LAYOUT", x86_64_probe_xsave_layout, NULL, NULL },
 };
 
 /* struct ucontext: uc_mcontext at 40, a struct sigcontext_64 (asm/sigcontext.h). */

@@ -35,6 +35,7 @@ enum bank {
 #define FXSAVE_XMM  160
 
 enum gc_code x86_64_load_fpregset(const struct gc_note *note, struct gc_regs *out, struct gc_error *err);
+bool x86_64_store_fpregset(const struct gc_regs *regs, struct gc_buf *out);
 void x86_64_probe_xstate(struct gc_regmap *map, const struct gc_note *note);
 enum gc_code x86_64_load_xstate(const struct gc_note *note, struct gc_regs *out, struct gc_error *err);
 void x86_64_probe_xsave_layout(struct gc_regmap *map, const struct gc_note *note);

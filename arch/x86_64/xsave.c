@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "gocore/buf.h"
 #include "gocore/bytes.h"
 
 /*
@@ -99,6 +100,39 @@ enum gc_code x86_64_load_fpregset(const struct gc_note *note, struct gc_regs *ou
 		load_x87(out, note->desc);
 	gc_regs_load_note(out, BANK_MXCSR, note, 0, FXSAVE_SIZE, NULL);
 	return gc_regs_load_note(out, BANK_SSE, note, 0, FXSAVE_SIZE, err);
+}
+
+/** FXSAVE's byte of tags out of FSAVE's word: a bit for each physical register that is not empty. */
+static uint8_t short_tags(uint16_t full)
+{
+	unsigned tags = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		if ((full >> 2 * i & 3) != 3)
+			tags |= 1U << i;
+	return (uint8_t)tags;
+}
+
+bool x86_64_store_fpregset(const struct gc_regs *regs, struct gc_buf *out)
+{
+	uint8_t desc[FXSAVE_SIZE] = { 0 }, control[8 * 4] = { 0 };
+	size_t st = gc_regs_store(regs, BANK_X87, desc, sizeof(desc));
+	size_t known = st + gc_regs_store(regs, BANK_SSE, desc, sizeof(desc)) +
+		       gc_regs_store(regs, BANK_MXCSR, desc, sizeof(desc));
+
+	/* without tags no register of st that is known may look empty */
+	gc_store_le32(control + 4 * 2, st ? 0 : 0xffff);
+	known += gc_regs_store(regs, BANK_X87_CONTROL, control, sizeof(control));
+	gc_store_le16(desc, gc_load_le16(control));              /* in the order of load_x87 */
+	gc_store_le16(desc + 2, gc_load_le16(control + 4));
+	desc[4] = short_tags(gc_load_le16(control + 4 * 2));
+	gc_store_le16(desc + 12, gc_load_le16(control + 4 * 3));
+	gc_store_le32(desc + 8, gc_load_le32(control + 4 * 4));
+	gc_store_le16(desc + 20, gc_load_le16(control + 4 * 5));
+	gc_store_le32(desc + 16, gc_load_le32(control + 4 * 6));
+	gc_store_le16(desc + 6, gc_load_le16(control + 4 * 7));
+	gc_buf_add(out, desc, known ? sizeof(desc) : 0);
+	return known;
 }
 
 void x86_64_probe_xstate(struct gc_regmap *map, const struct gc_note *note)

@@ -120,6 +120,13 @@ struct gc_regnote {
 	 * (NT_X86_XSTATE after NT_FPREGSET). NULL: holds no registers.
 	 */
 	enum gc_code (*load)(const struct gc_note *note, struct gc_regs *out, struct gc_error *err);
+	/**
+	 * The reverse, for registers that came otherwise than in notes: append
+	 * the note's desc; what is unknown in it is 0.
+	 *
+	 * @return false if none of its registers is known; NULL: is never made
+	 */
+	bool (*store)(const struct gc_regs *regs, struct gc_buf *out);
 };
 
 /** A register in the ucontext of a signal frame. */
@@ -316,6 +323,13 @@ void gc_regs_load(struct gc_regs *regs, unsigned bank, const uint8_t *bytes, siz
  */
 enum gc_code gc_regs_load_note(struct gc_regs *regs, unsigned bank, const struct gc_note *note, uint32_t skip,
 			       uint32_t want, struct gc_error *err);
+
+/**
+ * The reverse of gc_regs_load: put the known rows of @bank at their offsets into @bytes.
+ *
+ * @return how many rows were put
+ */
+size_t gc_regs_store(const struct gc_regs *regs, unsigned bank, uint8_t *bytes, size_t len);
 
 /** Set row @row from @len bytes, zero-extended; if the row is narrower it stays as it is. */
 void gc_regs_set_bytes(struct gc_regs *regs, unsigned row, const uint8_t *bytes, size_t len);

@@ -103,6 +103,7 @@ struct gc_core {
 	struct gc_tag_segment *tags;
 	size_t ntags;
 
+	size_t nnote_segments;          /* PT_NOTEs; everybody writes one */
 	struct gc_note *notes;          /* all of them, in file order */
 	size_t nnotes;
 	struct gc_thread *threads;      /* [0] is the one that crashed, as the kernel writes it */

@@ -45,6 +45,7 @@ int run_serve(int argc, char **argv);
 int run_goroutines(int argc, char **argv);
 int run_info(int argc, char **argv);
 int run_maps(int argc, char **argv);
+int run_normalize(int argc, char **argv);
 int run_snapshot(int argc, char **argv);
 int run_symbols(int argc, char **argv);
 
@@ -66,6 +67,18 @@ bool open_process_of(struct gc_process *p, struct gc_input *in, const char *prog
 
 /** Open a file with a progress bar. Prints one sentence when it fails. */
 bool open_input(struct gc_input *in, const char *path);
+
+/** A bar on standard error, rewritten in place, while something takes long. */
+struct progress {
+	const char *what;  /* "unpacking" */
+	bool shown;
+};
+
+/** The gc_progress_fn of a struct progress; NULL where standard error is no terminal. */
+gc_progress_fn *progress_bar(void);
+
+/** Take the bar away. */
+void progress_done(const struct progress *progress);
 
 /** Print "gocore-stub: PATH: text of err". */
 void print_error(const char *path, const struct gc_error *err);

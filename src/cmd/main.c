@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{ "goroutines", run_goroutines },
 	{ "info", run_info },
 	{ "maps", run_maps },
+	{ "normalize", run_normalize },
 	{ "snapshot", run_snapshot },
 	{ "symbols", run_symbols },
 };

@@ -10,7 +10,7 @@
 static void show_progress(void *data, uint64_t done, uint64_t total)
 {
 	enum { WIDTH = 30 };
-	bool *shown = data;
+	struct progress *progress = data;
 	char bar[WIDTH + 1];
 	size_t full = total ? (size_t)((double)done / (double)total * (double)WIDTH) : 0;
 
@@ -18,11 +18,22 @@ static void show_progress(void *data, uint64_t done, uint64_t total)
 	memset(bar, '=', full < WIDTH ? full : WIDTH);
 	bar[WIDTH] = '\0';
 	if (total)
-		fprintf(stderr, "\runpacking [%s] %3.0f%% of %.1f MiB ", bar,
+		fprintf(stderr, "\r%s [%s] %3.0f%% of %.1f MiB ", progress->what, bar,
 			100.0 * (double)done / (double)total, (double)total / 0x1p20);
 	else
-		fprintf(stderr, "\runpacking %.1f MiB ", (double)done / 0x1p20);
-	*shown = true;
+		fprintf(stderr, "\r%s %.1f MiB ", progress->what, (double)done / 0x1p20);
+	progress->shown = true;
+}
+
+gc_progress_fn *progress_bar(void)
+{
+	return isatty(STDERR_FILENO) ? show_progress : NULL;
+}
+
+void progress_done(const struct progress *progress)
+{
+	if (progress->shown)
+		fprintf(stderr, "\r\033[K");
 }
 
 void print_error(const char *path, const struct gc_error *err)
@@ -32,13 +43,11 @@ void print_error(const char *path, const struct gc_error *err)
 
 bool open_input(struct gc_input *in, const char *path)
 {
-	bool shown = false;
+	struct progress progress = { .what = "unpacking" };
 	struct gc_error err;
-	enum gc_code code = gc_input_open(in, path, isatty(STDERR_FILENO) ? show_progress : NULL, &shown,
-					  &err);
+	enum gc_code code = gc_input_open(in, path, progress_bar(), &progress, &err);
 
-	if (shown)
-		fprintf(stderr, "\r\033[K");
+	progress_done(&progress);
 	if (code != GC_OK)
 		print_error(path, &err);
 	return code == GC_OK;

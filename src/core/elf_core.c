@@ -578,6 +578,7 @@ static enum gc_code load(struct loading *l, struct gc_error *err)
 	sort_segments(core);
 	drop_overlaps(core);
 	report_cut(l);
+	core->nnote_segments = l->nnotes;
 	code = gc_notes_read(core, l->notes, l->nnotes, err);
 	if (code != GC_OK)
 		return code;
