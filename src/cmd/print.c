@@ -26,6 +26,42 @@ int print_result(struct gc_buf *text)
 	return failed ? EXIT_UNUSABLE : EXIT_DONE;
 }
 
+/** What jansson writes a few bytes at a time, on its way to standard output. */
+struct writer {
+	size_t len;
+	char bytes[16384];
+};
+
+static bool write_out(const char *bytes, size_t len)
+{
+	return fwrite(bytes, 1, len, stdout) == len;
+}
+
+static int add_bytes(const char *bytes, size_t len, void *data)
+{
+	struct writer *w = data;
+
+	if (len > sizeof(w->bytes) - w->len) {
+		if (!write_out(w->bytes, w->len))
+			return -1;
+		w->len = 0;
+	}
+	if (len > sizeof(w->bytes))
+		return write_out(bytes, len) ? 0 : -1;
+	memcpy(w->bytes + w->len, bytes, len);
+	w->len += len;
+	return 0;
+}
+
+static bool write_json(const json_t *document)
+{
+	struct writer w;
+
+	w.len = 0; /* the rest is filled as it comes */
+	return json_dump_callback(document, add_bytes, &w, JSON_INDENT(2)) == 0 && add_bytes("\n", 1, &w) == 0 &&
+	       write_out(w.bytes, w.len) && fflush(stdout) == 0;
+}
+
 int print_document(json_t *document, bool as_json, void (*text)(const json_t *, struct gc_buf *))
 {
 	struct gc_buf out = GC_BUF_INIT;
@@ -38,11 +74,8 @@ int print_document(json_t *document, bool as_json, void (*text)(const json_t *, 
 	if (!as_json) {
 		text(document, &out);
 		status = print_result(&out);
-	} else if (json_dumpf(document, stdout, JSON_INDENT(2)) != 0 || putchar('\n') == EOF ||
-		   fflush(stdout) != 0) {
-		status = write_failed();
 	} else {
-		status = EXIT_DONE;
+		status = write_json(document) ? EXIT_DONE : write_failed();
 	}
 	json_decref(document);
 	return status;

@@ -348,13 +348,24 @@ static bool is_answer(const struct symbol *s, uint64_t value)
 	return s->size == 0 || holds(s, value);
 }
 
+/** Can the @n-th symbol be a better answer than @best, by its place? Most cannot, and this is quick to see. */
+static bool may_be_better(const struct table *t, uint64_t n, uint64_t value, const struct symbol *best)
+{
+	const uint8_t *bytes = t->symbols + n * SYM_SIZE;
+	const uint64_t start = gc_load_le64(bytes + 8);
+
+	if (start > value)
+		return false;
+	return !best->name || start >= best->value || value - start < gc_load_le64(bytes + 16);
+}
+
 static void walk_table(const struct image_symbols *i, const struct table *t, uint64_t value, struct symbol *best)
 {
 	for (uint64_t n = 1; n < t->count; n++) {
 		struct symbol s;
 		int order = -1;
 
-		if (!read_value(t, n, value, &s))
+		if (!may_be_better(t, n, value, best) || !read_value(t, n, value, &s))
 			continue;
 		if (best->name)
 			order = compare_places(&s, best, value);
