@@ -23,6 +23,7 @@ enum gc_snapshot_registers {
 struct gc_snapshot_options {
 	enum gc_snapshot_registers registers;
 	unsigned instructions;  /* of each thread, around its pc; 0: none */
+	bool att;               /* x86_64 instructions as AT&T writes them, not Intel */
 	bool auxv;
 	bool env;               /* arguments and environment that the program was started with */
 	const struct gc_find_options *find; /* for debug files; NULL: the usual places */

@@ -18,6 +18,7 @@ struct snapshot_options {
 enum {
 	OPT_REGISTERS = 0x200,
 	OPT_DISASSEMBLE,
+	OPT_FLAVOR,
 	OPT_AUXV,
 	OPT_ENV,
 };
@@ -27,6 +28,7 @@ static const struct argp_option options[] = {
 	{ "registers", OPT_REGISTERS, "SET", 0, "Of every thread: general (default), all, none", 1 },
 	{ "disassemble", OPT_DISASSEMBLE, "N", 0,
 	  "Instructions to show around the pc of every thread (default 5; 0: none)", 1 },
+	{ "disassembly-flavor", OPT_FLAVOR, "intel|att", 0, "How x86_64 instructions are written (default intel)", 1 },
 	{ "auxv", OPT_AUXV, NULL, 0, "Show the auxiliary vector", 1 },
 	{ "env", OPT_ENV, NULL, 0,
 	  "Show the arguments and the environment that the program was started with (they may hold secrets)", 1 },
@@ -70,6 +72,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_DISASSEMBLE:
 		set_instructions(state, &o->what, arg);
+		return 0;
+	case OPT_FLAVOR:
+		o->what.att = strcmp(arg, "att") == 0;
+		if (!o->what.att && strcmp(arg, "intel") != 0)
+			argp_error(state, "--disassembly-flavor=%s: it is intel or att", arg);
 		return 0;
 	case OPT_AUXV:
 		o->what.auxv = true;

@@ -90,6 +90,8 @@ json_t *gc_snapshot(const struct gc_process *p, const struct gc_snapshot_options
 
 	if (gc_disasm_open(&s.disasm, p->core.arch, NULL) != GC_OK)
 		s.disasm = NULL;
+	if (s.disasm && options->att)
+		gc_disasm_set_att(s.disasm);
 	gc_snap_unwind_begin(&s);
 	gc_doc_process(&s.d, root);
 	if (signal)

@@ -6,16 +6,17 @@
 
 #include "sym/disasm_private.h"
 
-/* What capstone calls the architectures. Syntax as gdb and objdump have it. */
+/* What capstone calls the architectures. */
 static const struct choice {
 	const char *name;
 	cs_arch arch;
 	cs_mode mode;
-	cs_opt_value syntax;
+	bool has_att;             /* a second syntax */
 	gc_operands_fn *operands; /* NULL: the architecture tells without capstone */
+	gc_facts_fn *facts;
 } choices[] = {
-	{ "x86_64", CS_ARCH_X86, CS_MODE_64, CS_OPT_SYNTAX_ATT, gc_operands_x86 },
-	{ "aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, CS_OPT_SYNTAX_DEFAULT, NULL },
+	{ "x86_64", CS_ARCH_X86, CS_MODE_64, true, gc_operands_x86, gc_facts_x86 },
+	{ "aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, false, NULL, gc_facts_arm64 },
 };
 
 struct gc_disasm {
@@ -23,6 +24,7 @@ struct gc_disasm {
 	const struct choice *choice;
 	csh handle;
 	cs_insn *insn; /* without details, used again and again */
+	bool att;
 };
 
 static const struct choice *choice_of(const struct gc_arch *arch)
@@ -45,8 +47,6 @@ static enum gc_code open_handle(const struct gc_arch *arch, const struct choice 
 		return gc_fail_memory(err);
 	if (failed != CS_ERR_OK)
 		return gc_fail(err, GC_E_UNSUPPORTED, "disassembler: %s", cs_strerror(failed));
-	if (choice->syntax != CS_OPT_SYNTAX_DEFAULT)
-		cs_option(handle, CS_OPT_SYNTAX, choice->syntax);
 	*out = handle;
 	return GC_OK;
 }
@@ -84,6 +84,13 @@ void gc_disasm_close(struct gc_disasm *d)
 	free(d);
 }
 
+void gc_disasm_set_att(struct gc_disasm *d)
+{
+	d->att = d->choice->has_att;
+	if (d->att)
+		cs_option(d->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+}
+
 static bool decode(struct gc_disasm *d, uint64_t addr, const uint8_t *bytes, size_t len)
 {
 	return cs_disasm_iter(d->handle, &bytes, &len, &addr, d->insn);
@@ -113,25 +120,49 @@ size_t gc_disasm_len(struct gc_disasm *d, uint64_t addr, const uint8_t *bytes, s
 	return decode(d, addr, bytes, len) ? d->insn->size : 0;
 }
 
+/** Decode with details, which need Intel's syntax: with the other one some are missing. @return what cs_free takes */
+static size_t decode_details(struct gc_disasm *d, uint64_t pc, const uint8_t *bytes, size_t len, cs_insn **out)
+{
+	size_t n;
+
+	*out = NULL;
+	cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_ON);
+	if (d->att)
+		cs_option(d->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_INTEL);
+	n = cs_disasm(d->handle, bytes, len, pc, 1, out);
+	cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_OFF);
+	if (d->att)
+		cs_option(d->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+	return n;
+}
+
 size_t gc_disasm_accesses(struct gc_disasm *d, const struct gc_regs *regs, uint64_t pc, const uint8_t *bytes,
 			  size_t len, struct gc_access out[GC_MAX_ACCESSES])
 {
-	cs_insn *insn = NULL;
 	size_t count = 0, n;
+	cs_insn *insn;
 
 	if (d->arch->accesses)
 		return d->arch->accesses(regs, pc, bytes, len, out);
 	if (!d->choice->operands)
 		return 0;
-	cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_ON);
-	cs_option(d->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_INTEL); /* with the other one some details are missing */
-	n = cs_disasm(d->handle, bytes, len, pc, 1, &insn);
+	n = decode_details(d, pc, bytes, len, &insn);
 	if (n)
 		count = d->choice->operands(regs, insn, out);
 	cs_free(insn, n);
-	cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_OFF);
-	cs_option(d->handle, CS_OPT_SYNTAX, d->choice->syntax);
 	return count;
+}
+
+void gc_disasm_facts(struct gc_disasm *d, const struct gc_regs *regs, uint64_t pc, const uint8_t *bytes, size_t len,
+		     struct gc_instruction_facts *out)
+{
+	cs_insn *insn;
+	size_t n = decode_details(d, pc, bytes, len, &insn);
+
+	*out = (struct gc_instruction_facts){ .row = -1, .dividend = { -1, -1 } };
+	if (n)
+		d->choice->facts(regs, insn, out);
+	cs_free(insn, n);
 }
 
 enum gc_code gc_disasm(const struct gc_arch *arch, uint64_t addr, const uint8_t *bytes, size_t len,

@@ -10,6 +10,15 @@
 typedef size_t gc_operands_fn(const struct gc_regs *regs, const cs_insn *insn,
 			      struct gc_access out[GC_MAX_ACCESSES]);
 
-gc_operands_fn gc_operands_x86; /* with Intel's order of operands */
+/* With Intel's order of operands. */
+gc_operands_fn gc_operands_x86;
+
+/** gc_disasm_facts of one architecture; @out is that of an instruction of which nothing is known. */
+typedef void gc_facts_fn(const struct gc_regs *regs, const cs_insn *insn, struct gc_instruction_facts *out);
+
+gc_facts_fn gc_facts_x86, gc_facts_arm64;
+
+/** Row and value of an x86_64 register, of which narrow names use a part. @return -1: it is none that is known */
+int gc_x86_register(const struct gc_regs *regs, x86_reg reg, uint64_t *value);
 
 #endif

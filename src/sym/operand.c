@@ -18,17 +18,61 @@ struct operands {
 	size_t count;
 };
 
+/* Each by the names that use all of it, the lower 4, 2 and 1 bytes, and the second byte. */
 static const struct {
-	x86_reg wide, narrow;
+	x86_reg parts[5];
 	const char *name;
-} bases[] = {
-	{ X86_REG_RAX, X86_REG_EAX, "rax" }, { X86_REG_RBX, X86_REG_EBX, "rbx" }, { X86_REG_RCX, X86_REG_ECX, "rcx" },
-	{ X86_REG_RDX, X86_REG_EDX, "rdx" }, { X86_REG_RSI, X86_REG_ESI, "rsi" }, { X86_REG_RDI, X86_REG_EDI, "rdi" },
-	{ X86_REG_RBP, X86_REG_EBP, "rbp" }, { X86_REG_RSP, X86_REG_ESP, "rsp" }, { X86_REG_R8, X86_REG_R8D, "r8" },
-	{ X86_REG_R9, X86_REG_R9D, "r9" }, { X86_REG_R10, X86_REG_R10D, "r10" }, { X86_REG_R11, X86_REG_R11D, "r11" },
-	{ X86_REG_R12, X86_REG_R12D, "r12" }, { X86_REG_R13, X86_REG_R13D, "r13" },
-	{ X86_REG_R14, X86_REG_R14D, "r14" }, { X86_REG_R15, X86_REG_R15D, "r15" },
+} registers[] = {
+	{ { X86_REG_RAX, X86_REG_EAX, X86_REG_AX, X86_REG_AL, X86_REG_AH }, "rax" },
+	{ { X86_REG_RBX, X86_REG_EBX, X86_REG_BX, X86_REG_BL, X86_REG_BH }, "rbx" },
+	{ { X86_REG_RCX, X86_REG_ECX, X86_REG_CX, X86_REG_CL, X86_REG_CH }, "rcx" },
+	{ { X86_REG_RDX, X86_REG_EDX, X86_REG_DX, X86_REG_DL, X86_REG_DH }, "rdx" },
+	{ { X86_REG_RSI, X86_REG_ESI, X86_REG_SI, X86_REG_SIL }, "rsi" },
+	{ { X86_REG_RDI, X86_REG_EDI, X86_REG_DI, X86_REG_DIL }, "rdi" },
+	{ { X86_REG_RBP, X86_REG_EBP, X86_REG_BP, X86_REG_BPL }, "rbp" },
+	{ { X86_REG_RSP, X86_REG_ESP, X86_REG_SP, X86_REG_SPL }, "rsp" },
+	{ { X86_REG_R8, X86_REG_R8D, X86_REG_R8W, X86_REG_R8B }, "r8" },
+	{ { X86_REG_R9, X86_REG_R9D, X86_REG_R9W, X86_REG_R9B }, "r9" },
+	{ { X86_REG_R10, X86_REG_R10D, X86_REG_R10W, X86_REG_R10B }, "r10" },
+	{ { X86_REG_R11, X86_REG_R11D, X86_REG_R11W, X86_REG_R11B }, "r11" },
+	{ { X86_REG_R12, X86_REG_R12D, X86_REG_R12W, X86_REG_R12B }, "r12" },
+	{ { X86_REG_R13, X86_REG_R13D, X86_REG_R13W, X86_REG_R13B }, "r13" },
+	{ { X86_REG_R14, X86_REG_R14D, X86_REG_R14W, X86_REG_R14B }, "r14" },
+	{ { X86_REG_R15, X86_REG_R15D, X86_REG_R15W, X86_REG_R15B }, "r15" },
 };
+
+static uint64_t part_of(uint64_t value, size_t part)
+{
+	static const uint64_t masks[] = { UINT64_MAX, UINT32_MAX, UINT16_MAX, UINT8_MAX, UINT8_MAX };
+
+	return (part == 4 ? value >> 8 : value) & masks[part];
+}
+
+int gc_x86_register(const struct gc_regs *regs, x86_reg reg, uint64_t *value)
+{
+	for (size_t i = 0; reg != X86_REG_INVALID && i < GC_COUNT(registers); i++) {
+		for (size_t part = 0; part < GC_COUNT(registers[i].parts); part++) {
+			const int row = gc_arch_reg_named(regs->map->arch, registers[i].name);
+			uint64_t whole;
+
+			if (registers[i].parts[part] != reg)
+				continue;
+			if (!gc_regs_u64(regs, row, &whole))
+				return -1;
+			*value = part_of(whole, part);
+			return row;
+		}
+	}
+	return -1; /* a vector of addresses */
+}
+
+static void note_row(struct gc_access *a, int row)
+{
+	for (size_t i = 0; i < a->nrows; i++)
+		if (a->rows[i] == row)
+			return;
+	a->rows[a->nrows++] = (int16_t)row;
+}
 
 /** Value of a register by name, and note that the address depends on it. */
 static bool use_named(const struct operands *o, struct gc_access *a, const char *name, uint64_t *value)
@@ -37,16 +81,15 @@ static bool use_named(const struct operands *o, struct gc_access *a, const char 
 
 	if (!gc_regs_u64(o->regs, row, value))
 		return false;
-	for (size_t i = 0; i < a->nrows; i++)
-		if (a->rows[i] == row)
-			return true;
-	a->rows[a->nrows++] = (int16_t)row;
+	note_row(a, row);
 	return true;
 }
 
 /** Value of a base or index register; those that are none count as 0. */
 static bool use_reg(const struct operands *o, struct gc_access *a, x86_reg reg, uint64_t *value)
 {
+	int row;
+
 	*value = 0;
 	if (reg == X86_REG_INVALID || reg == X86_REG_RIZ || reg == X86_REG_EIZ)
 		return true;
@@ -54,16 +97,11 @@ static bool use_reg(const struct operands *o, struct gc_access *a, x86_reg reg, 
 		*value = o->insn->address + o->insn->size; /* of the next instruction */
 		return true;
 	}
-	for (size_t i = 0; i < GC_COUNT(bases); i++) {
-		if (reg != bases[i].wide && reg != bases[i].narrow)
-			continue;
-		if (!use_named(o, a, bases[i].name, value))
-			return false;
-		if (reg == bases[i].narrow)
-			*value = (uint32_t)*value;
-		return true;
-	}
-	return false; /* a vector of addresses */
+	row = gc_x86_register(o->regs, reg, value);
+	if (row < 0)
+		return false;
+	note_row(a, row);
+	return true;
 }
 
 /** In 64-bit mode the other segments start at 0. */

@@ -238,13 +238,13 @@ START_TEST(threads)
 	insn = json_array_get(json_object_get(at("threads", 0), "disassembly"), 0);
 	ck_assert_str_eq(str(insn, "address"), "0x400010");
 	ck_assert_str_eq(str(insn, "bytes"), "488907");
-	ck_assert_str_eq(str(insn, "text"), "movq %rax, (%rdi)");
+	ck_assert_str_eq(str(insn, "text"), "mov qword ptr [rdi], rax");
 	ck_int(at("threads", 1), "tid", 4711);
 	ck_assert_str_eq(str(at("threads", 1), "name"), str(doc, "name"));
 	ck_assert(json_is_false(json_object_get(at("threads", 1), "crashed")));
 	ck_absent(at("threads", 1), "signal"); /* although its note has the number */
 	ck_absent(at("threads", 1), "disassembly");
-	ck_has("=> 0x400010: movq %rax, (%rdi)");
+	ck_has("=> 0x400010: mov qword ptr [rdi], rax");
 }
 END_TEST
 

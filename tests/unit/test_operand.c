@@ -286,10 +286,14 @@ START_TEST(text_stays)
 
 	gc_disasm_accesses(disasm, &regs, PC, code, sizeof(code), out);
 	ck_assert_int_eq(gc_disasm_one(disasm, PC, code, sizeof(code), &insn, NULL), GC_OK);
-	ck_assert_str_eq(insn.text, "movl 0x10(%rax), %eax");
+	ck_assert_str_eq(insn.text, "mov eax, dword ptr [rax + 0x10]");
 	ck_assert_uint_eq(insn.len, 3);
 	ck_assert_uint_eq(gc_disasm_len(disasm, PC, code, sizeof(code)), 3);
 	ck_assert_uint_eq(gc_disasm_len(disasm, PC, code, 2), 0);
+	gc_disasm_set_att(disasm);
+	ck_assert_uint_eq(gc_disasm_accesses(disasm, &regs, PC, code, sizeof(code), out), 1);
+	ck_assert_int_eq(gc_disasm_one(disasm, PC, code, sizeof(code), &insn, NULL), GC_OK);
+	ck_assert_str_eq(insn.text, "movl 0x10(%rax), %eax");
 }
 END_TEST
 

@@ -19,7 +19,7 @@
 #define ENTRY 0x100 /* of the code in its page */
 
 enum { BUS = 7, SEGV = 11 };
-enum { RBX = 5, RAX = 10, RIP = 16, RSP = 19 }; /* words of struct user_regs_struct */
+enum { RBX = 5, RAX = 10, RDX = 12, RIP = 16, RSP = 19 }; /* words of struct user_regs_struct */
 
 static struct core_builder b;
 static struct gc_process process;
@@ -108,21 +108,21 @@ static void expect(const json_t *fault, const char *reason, const char *sentence
 	ck_assert_ptr_nonnull(fault);
 	ck_assert_str_eq(gc_json_str(fault, "reason"), reason);
 	ck_assert_str_eq(gc_json_str(fault, "text"), sentence);
-	ck_assert_ptr_nonnull(strstr(gc_buf_text(&text), "address"));
+	ck_assert_ptr_nonnull(strstr(gc_buf_text(&text), ": "));
 }
 
 START_TEST(null_pointer)
 {
 	const json_t *fault = CRASH(LOAD, SEGV, 1, 0x10);
 
-	expect(fault, "null-pointer", "movl 0x10(%rbx), %eax: rbx = 0: address 0x10 not mapped");
+	expect(fault, "null-pointer", "mov eax, dword ptr [rbx + 0x10]: rbx = 0: address 0x10 not mapped");
 	ck_assert_str_eq(gc_json_str(fault, "access"), "read");
 	ck_assert_uint_eq(gc_json_uint(fault, "size"), 4);
 	ck_assert_uint_eq(gc_json_hex(fault, "effective_address"), 0x10);
 	ck_assert_str_eq(gc_json_str(json_object_get(fault, "registers"), "rbx"), "0x0");
 	ck_assert_ptr_nonnull(strstr(gc_buf_text(&text),
 		"\nThread 73 (crashed: SIGSEGV address not mapped to object, address 0x10)\n"
-		"  movl 0x10(%rbx), %eax: rbx = 0: address 0x10 not mapped\n#0 "));
+		"  mov eax, dword ptr [rbx + 0x10]: rbx = 0: address 0x10 not mapped\n#0 "));
 }
 END_TEST
 
@@ -130,7 +130,7 @@ START_TEST(not_mapped)
 {
 	words[RBX] = 0xdead0000;
 	expect(CRASH(LOAD, SEGV, 1, 0xdead0010), "not-mapped",
-	       "movl 0x10(%rbx), %eax: rbx = 0xdead0000: address 0xdead0010 not mapped");
+	       "mov eax, dword ptr [rbx + 0x10]: rbx = 0xdead0000: address 0xdead0010 not mapped");
 }
 END_TEST
 
@@ -138,7 +138,7 @@ START_TEST(no_permission)
 {
 	words[RBX] = DATA + 4;
 	expect(CRASH(STORE, SEGV, 2, DATA + 4), "no-permission",
-	       "movl %eax, (%rbx): rbx = 0x500004: address 0x500004 not writable (r--)");
+	       "mov dword ptr [rbx], eax: rbx = 0x500004: address 0x500004 not writable (r--)");
 }
 END_TEST
 
@@ -152,6 +152,96 @@ START_TEST(non_canonical)
 	ck_assert_ptr_nonnull(fault);
 	ck_assert_str_eq(gc_json_str(fault, "reason"), "non-canonical");
 	ck_assert_str_eq(gc_json_str(fault, "address"), "0x6006beefdeadbeef");
+}
+END_TEST
+
+/* The processor looks at where a branch goes before it goes there (Intel SDM volume 2, CALL, JMP, RET). */
+START_TEST(branch_to_no_address)
+{
+	const json_t *fault;
+
+	words[RBX] = 0x4141414141414141;
+	fault = CRASH("\xff\xd3", SEGV, 0x80, 0); /* call *%rbx */
+	expect(fault, "non-canonical", "call rbx: rbx = 0x4141414141414141: address 0x4141414141414141 not canonical: "
+	       "outside of what any pointer can reach");
+	ck_assert_str_eq(gc_json_str(fault, "access"), "execute");
+}
+END_TEST
+
+START_TEST(return_to_no_address)
+{
+	const json_t *fault;
+
+	memset(stack + 0x1800, 0x41, 8);
+	fault = CRASH("\xc3", SEGV, 0x80, 0);
+	memset(stack + 0x1800, 0, 8);
+	expect(fault, "non-canonical", "ret: to what is at 0x7f0000002800: address 0x4141414141414141 not canonical: "
+	       "outside of what any pointer can reach");
+}
+END_TEST
+
+/* movaps wants a multiple of its 16 bytes, movups does not mind. */
+START_TEST(misaligned_vector)
+{
+	words[RBX] = DATA + 4;
+	expect(CRASH("\x0f\x28\x03", SEGV, 0x80, 0), "misaligned",
+	       "movaps xmm0, xmmword ptr [rbx]: rbx = 0x500004: address 0x500004 not a multiple of 16, as this access needs");
+}
+END_TEST
+
+START_TEST(only_for_the_kernel)
+{
+	expect(CRASH("\xf4", SEGV, 0x80, 0), "privileged", "hlt: an instruction only for the kernel");
+}
+END_TEST
+
+static const struct division {
+	const char *name, *code;
+	size_t len;
+	uint64_t rdx, rax, rbx;
+	const char *reason, *text;
+} divisions[] = {
+	{ "div %ebx", "\xf7\xf3", 2, 0, 7, 0xdead00000000, "division-by-zero",
+	  "div ebx: rdx = 0, rax = 0x7, divisor 0: division by zero" },
+	{ "idiv %rbx", "\x48\xf7\xfb", 3, UINT64_MAX, INT64_MIN, UINT64_MAX, "division-overflow",
+	  "idiv rbx: rdx = 0xffffffffffffffff, rax = 0x8000000000000000, divisor -1: the quotient does not fit" },
+	{ "div %bl", "\xf6\xf3", 2, 5, 0x300, 0x102, "division-overflow",
+	  "div bl: rax = 0x300, divisor 2: the quotient does not fit" },
+};
+
+START_TEST(division)
+{
+	const struct division *d = &divisions[_i];
+	const json_t *fault;
+
+	words[RDX] = d->rdx;
+	words[RAX] = d->rax;
+	words[RBX] = d->rbx;
+	fault = crash(d->code, d->len, 8, 1, CODE + ENTRY);
+	expect(fault, d->reason, d->text);
+	ck_assert_uint_eq(gc_json_hex(fault, "address"), CODE + ENTRY);
+}
+END_TEST
+
+START_TEST(traps)
+{
+	expect(CRASH("\x0f\x0b", 4, 2, CODE + ENTRY), "trap",
+	       "ud2: an instruction made to fail: a failed check, or code that is never to be reached");
+}
+END_TEST
+
+/* The pc is behind the breakpoint. */
+START_TEST(breakpoint)
+{
+	words[RIP] = CODE + ENTRY + 1;
+	expect(CRASH("\xcc\x90", 5, 0x80, 0), "trap", "int3: a breakpoint instruction in the program");
+}
+END_TEST
+
+START_TEST(no_instruction)
+{
+	expect(CRASH("\x06\x90\x90\x90\x90\x90\x90\x90", 4, 2, CODE + ENTRY), "illegal-instruction",
+	       "the bytes 06 90 90 90 90 90 90 90 at 0x400100 are no instruction that is known");
 }
 END_TEST
 
@@ -194,7 +284,7 @@ START_TEST(stack_overflow)
 	words[RSP] = STACK;
 	fault = CRASH("\x50", SEGV, 2, STACK - 8); /* push %rax */
 	expect(fault, "stack-overflow",
-	       "pushq %rax: rsp = 0x7f0000001000: address 0x7f0000000ff8 in the guard below the stack of thread 73: "
+	       "push rax: rsp = 0x7f0000001000: address 0x7f0000000ff8 in the guard below the stack of thread 73: "
 	       "it overflowed");
 	ck_assert_uint_eq(gc_json_uint(fault, "stack_tid"), 73);
 }
@@ -237,7 +327,7 @@ START_TEST(beyond_file)
 	builder_files(&b, PAGE, &file, 1);
 	add_memory();
 	expect(json_object_get(open_snapshot(), "fault"), "beyond-file",
-	       "movl (%rbx), %eax: rbx = 0x500010: address 0x500010 behind the end of the mapped file /tmp/short");
+	       "mov eax, dword ptr [rbx]: rbx = 0x500010: address 0x500010 behind the end of the mapped file /tmp/short");
 }
 END_TEST
 
@@ -255,7 +345,7 @@ START_TEST(without_siginfo)
 		ck_assert_ptr_null(CRASH(LOAD, SEGV, 0, 0));
 	else
 		expect(CRASH(LOAD, SEGV, 0, 0), "not-mapped",
-		       "movl 0x10(%rbx), %eax: rbx = 0xdead0000: address 0xdead0010 not mapped");
+		       "mov eax, dword ptr [rbx + 0x10]: rbx = 0xdead0000: address 0xdead0010 not mapped");
 }
 END_TEST
 
@@ -271,7 +361,7 @@ START_TEST(code_from_pc_only)
 	ck_assert_str_eq(gc_json_str(json_array_get(list, 0), "bytes"), "8b4310");
 	ck_assert_str_eq(gc_json_str(json_array_get(list, 1), "address"), "0x400103");
 	ck_assert_str_eq(gc_json_str(json_array_get(list, 2), "text"), "nop");
-	ck_assert_ptr_nonnull(strstr(gc_buf_text(&text), "=> 0x0000000000400100: movl 0x10(%rbx), %eax\n"));
+	ck_assert_ptr_nonnull(strstr(gc_buf_text(&text), "=> 0x0000000000400100: mov eax, dword ptr [rbx + 0x10]\n"));
 }
 END_TEST
 
@@ -486,6 +576,14 @@ int main(void)
 	tcase_add_test(tc, not_mapped);
 	tcase_add_test(tc, no_permission);
 	tcase_add_test(tc, non_canonical);
+	tcase_add_test(tc, branch_to_no_address);
+	tcase_add_test(tc, return_to_no_address);
+	tcase_add_test(tc, misaligned_vector);
+	tcase_add_test(tc, only_for_the_kernel);
+	tcase_add_loop_test(tc, division, 0, GC_COUNT(divisions));
+	tcase_add_test(tc, traps);
+	tcase_add_test(tc, breakpoint);
+	tcase_add_test(tc, no_instruction);
 	tcase_add_test(tc, kernel_address);
 	tcase_add_test(tc, crosses_page);
 	tcase_add_test(tc, another_address);
