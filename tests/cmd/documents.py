@@ -157,7 +157,7 @@ class Info(Documents):
 
     def test_crash(self):
         """The crashed thread's function and instruction."""
-        for arch, text in (('x86_64', r'mov\w* .*, \(%\w+\)'), ('aarch64', r'str w\d+, \[x\d+\]')):
+        for arch, text in (('x86_64', r'mov\w* .*\[\w+\], \w+'), ('aarch64', r'str w\d+, \[x\d+\]')):
             thread = self.of_case('info', gocore.Case(arch, 'plugin'))['threads'][0]
             self.assertTrue(thread['crashed'])
             self.assertEqual(thread['frames'][0]['function'], 'plugin_crash')
