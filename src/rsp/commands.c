@@ -21,6 +21,10 @@ static const struct gc_packet packets[] = {
 	{ "qHostInfo",              gc_host_info,       0,             NULL },
 	{ "qProcessInfo",           gc_process_info,    0,             NULL },
 	{ "qShlibInfoAddr",         gc_shlib_info,      0,             NULL },
+	{ "jThreadsInfo",           gc_threads_info,    GC_LLDB_ONLY,  NULL },
+	{ "jModulesInfo",           gc_modules_info,    GC_LLDB_ONLY,  NULL },
+	{ "qModuleInfo",            gc_module_info,     GC_LLDB_ONLY,  NULL },
+	{ "qMemoryRegionInfo",      gc_memory_region,   0,             NULL },
 
 	{ "?",                      gc_stop_reason,     0,             NULL },
 	{ "qThreadStopInfo",        gc_thread_stop,     GC_BARE_NAME,  NULL },

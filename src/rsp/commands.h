@@ -35,6 +35,12 @@ void gc_rsp_dispatch(struct gc_rsp *rsp, const char *data, size_t len, struct gc
 gc_handler gc_start_no_ack, gc_reply_empty, gc_reply_ok, gc_attached, gc_tls_address;
 /* lldb.c */
 gc_handler gc_thread_suffix, gc_list_threads, gc_error_strings, gc_host_info, gc_process_info, gc_shlib_info;
+/* modules.c */
+gc_handler gc_modules_info, gc_module_info;
+/* regions.c */
+gc_handler gc_memory_region;
+/* threads_info.c */
+gc_handler gc_threads_info;
 /* stop.c */
 gc_handler gc_stop_reason, gc_thread_stop;
 /* threads.c */

@@ -47,9 +47,9 @@ enum gc_code gc_read_hex(struct gc_rsp *rsp, struct gc_args *args, struct gc_rep
 }
 
 /**
- * x in gdb's form, with a b in front ("Packets", binary-upload). lldb tells
- * the forms apart by the answer to x0,0; one that expects its own form and
- * gets the b uses m.
+ * x. gdb's form, which lldb 21 takes too when it is offered, has a b in front
+ * ("Packets", binary-upload). lldb before that has none, and finds out by x0,0
+ * whether there is such a packet; nobody else sends this.
  */
 enum gc_code gc_read_binary(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
 			    struct gc_error *err)
@@ -60,7 +60,13 @@ enum gc_code gc_read_binary(struct gc_rsp *rsp, struct gc_args *args, struct gc_
 
 	if (!gc_args_range(args, &addr, &len))
 		return gc_bad_packet(err);
-	gc_buf_char(out, 'b');
+	if (rsp->client == GC_CLIENT_LLDB && addr == 0 && len == 0) {
+		rsp->bare_x = true;
+		gc_buf_str(out, "OK");
+		return GC_OK;
+	}
+	if (!rsp->bare_x)
+		gc_buf_char(out, 'b');
 	start = out->len;
 	while (got < len) {
 		const uint8_t *bytes = NULL;

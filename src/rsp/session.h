@@ -63,6 +63,7 @@ struct gc_rsp {
 	bool have_regs;
 	gc_tid regs_thread;
 
+	bool named_program;       /* in a list of libraries, for lldb */
 	struct gc_document documents[GC_DOCUMENT_COUNT];
 	struct gc_open_file files[GC_MAX_FILES];
 };
@@ -115,6 +116,9 @@ void gc_rsp_add_stop_again(struct gc_rsp *rsp, struct gc_buf *out);
 
 /** "SIGSEGV: address not mapped to object (fault address=0x0)", or nothing for a thread without a signal. */
 void gc_rsp_add_reason(struct gc_rsp *rsp, gc_tid tid, int number, struct gc_buf *out);
+
+/** jstopinfo:HEX; the threads that have a reason, which is that one. lldb then asks none of the others for one. */
+void gc_rsp_add_stop_info(struct gc_rsp *rsp, gc_tid tid, struct gc_buf *out);
 
 void gc_open_file_close(struct gc_open_file *file);
 

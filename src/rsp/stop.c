@@ -9,6 +9,7 @@
 #include "gocore/signals.h"
 #include "rsp/commands.h"
 
+#define LINUX_SIGTRAP 5
 #define LINUX_SIGSTOP 19
 
 static void add_hex_text(struct gc_buf *out, const char *key, const char *text)
@@ -84,6 +85,12 @@ static void add_expedited(struct gc_rsp *rsp, gc_tid tid, struct gc_buf *out)
 	}
 }
 
+/** lldb takes SIGTRAP for the end of a step and goes on with the next, and without a signal nothing stopped. */
+static int stopping_signal(int number)
+{
+	return number == 0 || number == LINUX_SIGTRAP ? LINUX_SIGSTOP : number;
+}
+
 static int signal_of(const struct gc_rsp *rsp, gc_tid tid)
 {
 	return rsp->target->ops->signal(rsp->target, tid);
@@ -132,12 +139,20 @@ static void add_thread_list(struct gc_rsp *rsp, struct gc_buf *out)
 }
 
 /** For lldb: with library:; it asks for the list of libraries, and finds a program that it was not told of. */
-static void add_lldb_stop(struct gc_rsp *rsp, gc_tid tid, int number, struct gc_buf *out)
+static void add_lldb_stop(struct gc_rsp *rsp, gc_tid tid, bool again, struct gc_buf *out)
 {
-	add_thread_stop(rsp, tid, number, out);
+	int number = signal_of(rsp, tid);
+
+	if (again) {
+		add_thread_stop(rsp, tid, stopping_signal(number), out);
+	} else {
+		add_thread_stop(rsp, tid, number, out);
+		gc_buf_str(out, "library:;");
+	}
+	if (number)
+		gc_rsp_add_stop_info(rsp, tid, out);
 	if (rsp->list_threads)
 		add_thread_list(rsp, out);
-	gc_buf_str(out, "library:;");
 }
 
 static void add_stop(struct gc_rsp *rsp, bool again, struct gc_buf *out)
@@ -146,10 +161,7 @@ static void add_stop(struct gc_rsp *rsp, bool again, struct gc_buf *out)
 	int number = tids->count ? signal_of(rsp, tids->list[0]) : rsp->target->process->core.signal;
 
 	if (rsp->client == GC_CLIENT_LLDB && tids->count) {
-		/* lldb takes SIGTRAP for the end of a step and goes on with the next; without a signal nothing stopped */
-		if (again && (number == 0 || number == 5))
-			number = LINUX_SIGSTOP;
-		add_lldb_stop(rsp, tids->list[0], number, out);
+		add_lldb_stop(rsp, tids->list[0], again, out);
 		return;
 	}
 	gc_buf_printf(out, "T%02x", (unsigned)gc_rsp_signal(rsp, number) & 0xff);

@@ -157,15 +157,24 @@ static void add_library(const struct gc_link *link, const char *name, struct gc_
 		      link->lm, link->l_addr, link->l_ld, link->lmid);
 }
 
-/** gdb would show the program as one more library; lldb knows no other way to find one that it was not given. */
-static void add_link(const struct gc_rsp *rsp, const struct gc_link *link, struct gc_buf *out)
+/**
+ * The program, for lldb's first list: it knows no other way to find one that
+ * it was not given. In later ones it would be one more library, as always in
+ * gdb's. A static program has no link map.
+ */
+static void add_program(const struct gc_rsp *rsp, const struct gc_link *link, struct gc_buf *out)
 {
-	const char *exe = gc_process_exe(rsp->target->process);
+	const struct gc_process *p = rsp->target->process;
+	const struct gc_image *image = gc_images_program(&p->images);
+	const char *exe = gc_process_exe(p);
+	struct gc_link made = { .l_addr = image ? image->bias : 0 };
 
-	if (!link->is_program)
-		add_library(link, link->name, out);
-	else if (rsp->client == GC_CLIENT_LLDB && exe)
+	if (rsp->client != GC_CLIENT_LLDB || rsp->named_program || !exe)
+		return;
+	if (link)
 		add_library(link, exe, out);
+	else if (image && image->has_bias)
+		add_library(&made, exe, out);
 }
 
 /** lldb takes main-lm for the address of what DT_DEBUG points to, unless qShlibInfoAddr tells that. */
@@ -189,9 +198,14 @@ static void build_libraries(struct gc_rsp *rsp, const struct gc_args *annex, str
 		const struct gc_link *link = &links->list[i];
 
 		started = started || link->lm == filter.start;
-		if (started && (!filter.lmid || link->lmid == filter.lmid))
-			add_link(rsp, link, out);
+		if (link->is_program)
+			add_program(rsp, link, out);
+		else if (started && (!filter.lmid || link->lmid == filter.lmid))
+			add_library(link, link->name, out);
 	}
+	if (!links->count)
+		add_program(rsp, NULL, out);
+	rsp->named_program = true;
 	gc_buf_str(out, "</library-list-svr4>\n");
 }
 
@@ -202,6 +216,8 @@ enum gc_code gc_xfer_libraries(struct gc_rsp *rsp, struct gc_args *args, struct 
 
 	if (!parse_slice(args, &slice))
 		return gc_bad_packet(err);
+	if (rsp->client == GC_CLIENT_LLDB && slice.offset == 0)
+		rsp->documents[GC_DOCUMENT_LIBRARIES].built = false; /* the first list differs, see add_program */
 	return reply_document(rsp, GC_DOCUMENT_LIBRARIES, &slice, build_libraries, reply, err);
 }
 
