@@ -3,7 +3,7 @@
  * out (GDB manual, appendix "GDB Remote Serial Protocol").
  *
  * A session reads the target and never changes it, so any number can run on
- * one. Only transport.c touches sockets.
+ * one. Only transport.c, listen.c and dial.c touch sockets.
  */
 #ifndef GOCORE_RSP_H
 #define GOCORE_RSP_H
@@ -55,5 +55,28 @@ struct gc_listen {
  */
 enum gc_code gc_rsp_serve(struct gc_target *t, const struct gc_rsp_options *options,
 			  const struct gc_listen *where, struct gc_error *err);
+
+/** Serve the one client at the other end of a connected socket, in this process, until it leaves. */
+enum gc_code gc_rsp_serve_socket(struct gc_target *t, const struct gc_rsp_options *options, int fd, bool sandbox,
+				 struct gc_error *err);
+
+/* A debugger that starts its stub itself says where to meet it; dial.c. */
+
+/**
+ * Connect to ":PORT" (this host), "HOST:PORT", "[ADDR]:PORT" or "unix:PATH".
+ *
+ * @return GC_E_USAGE if @address is none of these, GC_E_IO if nobody listens there
+ */
+enum gc_code gc_rsp_dial(const char *address, int *fd, struct gc_error *err);
+
+/**
+ * Listen at where->address, as gc_rsp_serve does, until one client comes.
+ *
+ * @return GC_E_IO also if none came within @seconds
+ */
+enum gc_code gc_rsp_accept(const struct gc_listen *where, int seconds, int *fd, struct gc_error *err);
+
+/** Pass bytes on both ways until one side ends. */
+enum gc_code gc_rsp_relay(int a, int b, struct gc_error *err);
 
 #endif

@@ -42,6 +42,7 @@ struct command {
 };
 
 int run_serve(int argc, char **argv);
+int run_dlv(int argc, char **argv);
 int run_goroutines(int argc, char **argv);
 int run_info(int argc, char **argv);
 int run_maps(int argc, char **argv);

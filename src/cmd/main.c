@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/helper.h"
 
 static const struct command commands[] = {
+	{ "dlv", run_dlv },
 	{ "goroutines", run_goroutines },
 	{ "info", run_info },
 	{ "maps", run_maps },
@@ -43,8 +45,12 @@ static void catch_sigbus(void)
 
 int main(int argc, char **argv)
 {
+	struct helper helper = helper_of_args(argc, argv);
+
 	catch_sigbus();
 	argp_err_exit_status = EXIT_USAGE;
+	if (helper.kind != HELPER_NONE)
+		return run_helper(&helper);
 	for (size_t i = 0; argc > 1 && i < GC_COUNT(commands); i++) {
 		char name[64];
 

@@ -154,8 +154,7 @@ static enum gc_code listen_on_port(struct gc_listeners *l, const struct addrinfo
 	return failed ? gc_fail_errno(err, failed, "cannot listen on %s", l->address) : GC_OK;
 }
 
-/** Split HOST:PORT or [ADDR]:PORT; an empty HOST is this host only. @return false if it is neither */
-static bool split_address(const char *text, char host[GC_MAX_ADDRESS], uint16_t *port)
+bool gc_address_split(const char *text, char host[GC_MAX_ADDRESS], uint16_t *port)
 {
 	const char *colon = strrchr(text, ':');
 	size_t len = colon ? (size_t)(colon - text) : 0;
@@ -189,7 +188,7 @@ static enum gc_code listen_tcp(struct gc_listeners *l, struct gc_error *err)
 	uint16_t port;
 	int failed;
 
-	if (!split_address(l->address, host, &port))
+	if (!gc_address_split(l->address, host, &port))
 		return gc_fail(err, GC_E_USAGE,
 			       "%s is no address to listen on: :PORT, HOST:PORT, [ADDR]:PORT, unix:PATH or stdio",
 			       l->address);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -35,6 +36,9 @@ void gc_listeners_close(struct gc_listeners *l);
 
 /** Tell where->ready of each socket. */
 void gc_listeners_announce(const struct gc_listeners *l, const struct gc_listen *where);
+
+/** Split HOST:PORT or [ADDR]:PORT; an empty HOST is this host only. @return false if it is neither */
+bool gc_address_split(const char *text, char host[GC_MAX_ADDRESS], uint16_t *port);
 
 /** "127.0.0.1:1234", "[::1]:1234"; what connects by a path has no name of its own. */
 void gc_address_name(const struct sockaddr_storage *addr, char out[GC_MAX_ADDRESS]);

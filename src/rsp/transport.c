@@ -117,7 +117,8 @@ static bool answer(struct gc_rsp *rsp, int fd, const char *bytes, size_t len, st
 	return go_on;
 }
 
-static enum gc_code talk(const struct server *s, int in, int out_fd, struct gc_error *err)
+static enum gc_code talk(struct gc_target *t, const struct gc_rsp_options *options, int in, int out_fd,
+			 struct gc_error *err)
 {
 	struct gc_buf out = GC_BUF_INIT;
 	char *buf = malloc(READ_SIZE);
@@ -128,7 +129,7 @@ static enum gc_code talk(const struct server *s, int in, int out_fd, struct gc_e
 		gc_fail_memory(err);
 		goto done;
 	}
-	if (gc_rsp_new(&rsp, s->target, s->options, err) != GC_OK)
+	if (gc_rsp_new(&rsp, t, options, err) != GC_OK)
 		goto done;
 	err->code = GC_OK;
 	while ((n = read_some(in, buf, READ_SIZE)) > 0)
@@ -153,11 +154,11 @@ static void tune(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
-static void enter_sandbox(const struct server *s)
+static void enter_sandbox(bool wanted)
 {
 	struct gc_error err;
 
-	if (s->where->sandbox && gc_sandbox_enter(&err) != GC_OK)
+	if (wanted && gc_sandbox_enter(&err) != GC_OK)
 		gc_debug("%s", err.text);
 }
 
@@ -174,8 +175,8 @@ static _Noreturn void run_client(struct server *s, int fd, pid_t parent)
 		close(s->listeners.fds[i]);
 	close(s->signals);
 	tune(fd);
-	enter_sandbox(s);
-	if (talk(s, fd, fd, &err) != GC_OK)
+	enter_sandbox(s->where->sandbox);
+	if (talk(s->target, s->options, fd, fd, &err) != GC_OK)
 		gc_warn("%s", err.text);
 	_exit(0);
 }
@@ -350,8 +351,17 @@ static enum gc_code serve_stdio(const struct server *s, struct gc_error *err)
 	signal(SIGINT, SIG_IGN);
 	if (s->where->ready)
 		s->where->ready(s->where->data, s->where->address, true, true);
-	enter_sandbox(s);
-	return talk(s, STDIN_FILENO, STDOUT_FILENO, err);
+	enter_sandbox(s->where->sandbox);
+	return talk(s->target, s->options, STDIN_FILENO, STDOUT_FILENO, err);
+}
+
+enum gc_code gc_rsp_serve_socket(struct gc_target *t, const struct gc_rsp_options *options, int fd, bool sandbox,
+				 struct gc_error *err)
+{
+	signal(SIGPIPE, SIG_IGN);
+	tune(fd);
+	enter_sandbox(sandbox);
+	return talk(t, options, fd, fd, err);
 }
 
 enum gc_code gc_rsp_serve(struct gc_target *t, const struct gc_rsp_options *options,
