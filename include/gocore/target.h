@@ -48,6 +48,7 @@ struct gc_target_ops {
 struct gc_target {
 	const struct gc_target_ops *ops;
 	const struct gc_process *process;
+	struct gc_target *os_threads; /* of a target around others: the OS threads alone; else NULL */
 	struct gc_program_file *program_file; /* served in the program's place; NULL: the program's own file is */
 };
 

@@ -18,6 +18,7 @@
 
 #include "cmd/helper.h"
 #include "gocore/buildinfo.h"
+#include "gocore/normalize.h"
 #include "gocore/rsp.h"
 #include "gocore/signals.h"
 
@@ -297,15 +298,15 @@ static void print_launch(const char *program, const char *core)
 	gc_buf_deinit(&line);
 }
 
-/** What the user sees first. @param how over which way */
-static void print_start(const struct dlv_start *s, const char *core, int signal, const char *how)
+/** What the user sees first. */
+static void print_start(const struct dlv_start *s, const char *core, int signal)
 {
 	char number[16], version[32] = "Delve";
 	const char *name = signal ? gc_signal_name(signal, number) : "no signal";
 
 	if (s->delve->version.minor)
 		snprintf(version, sizeof(version), "Delve 1.%u.%u", s->delve->version.minor, s->delve->version.patch);
-	fprintf(stderr, "%s on %s: %s in thread %" PRId64 "%s\n", version, core, name, s->crashed, how);
+	fprintf(stderr, "%s on %s: %s in thread %" PRId64 "\n", version, core, name, s->crashed);
 	if (s->args->headless)
 		fprintf(stderr, "in the client, 'thread %" PRId64 "' selects the thread that crashed\n", s->crashed);
 }
@@ -321,10 +322,36 @@ static int start_on_stub(const struct dlv_start *s, const struct gc_core *core, 
 	setenv(HELPER_CORE, path, 1);
 	setenv(HELPER_PROGRAM, s->program, 1);
 	unsetenv(HELPER_CONNECT);
-	print_start(s, core->input.path, core->signal, "");
+	print_start(s, core->input.path, core->signal);
 	if (s->args->dap)
 		print_launch(s->program, NULL);
 	return dlv_exec_on_stub(s);
+}
+
+/** The core made anew where Delve would stumble over it. @return false after saying why not */
+static bool core_for_delve(const struct gc_process *p, char out[PATH_MAX])
+{
+	struct progress progress = { .what = "writing" };
+	const struct gc_normalize_options how = {
+		.reader = GC_READER_DELVE, .progress = progress_bar(), .data = &progress,
+	};
+	struct gc_normalized written;
+	struct gc_error err;
+	enum gc_code code;
+	char path[32];
+	int fd;
+
+	if (!gc_normalize_reasons(p, GC_READER_DELVE, NULL))
+		return core_for_helper(&p->core, out);
+	fd = dlv_nameless_file();
+	if (fd < 0)
+		return false;
+	code = gc_normalize(p, &how, fd, &written, NULL, &err);
+	progress_done(&progress);
+	if (code != GC_OK)
+		print_error(p->core.input.path, &err);
+	snprintf(out, PATH_MAX, "%s", dlv_fd_path(fd, path));
+	return code == GC_OK;
 }
 
 static int start_on_core(const struct dlv_start *s, const struct gc_process *p)
@@ -332,11 +359,11 @@ static int start_on_core(const struct dlv_start *s, const struct gc_process *p)
 	const struct gc_core *core = &p->core;
 	char path[PATH_MAX];
 
-	gc_warn("this Delve is of %s and takes every stub for one too; it opens the %s core with its own reader",
+	fprintf(stderr, "this Delve is built for %s and takes every stub for that, so it reads the %s core itself\n",
 		s->delve->arch ? s->delve->arch->elf_name : "another architecture", core->arch->elf_name);
-	if (!core_for_helper(core, path))
+	if (!core_for_delve(p, path))
 		return EXIT_UNUSABLE;
-	print_start(s, core->input.path, core->signal, "");
+	print_start(s, core->input.path, core->signal);
 	if (s->args->dap)
 		print_launch(s->program, path);
 	return dlv_exec_on_core(s, path);

@@ -31,8 +31,14 @@ struct dlv_start {
 int dlv_exec_on_stub(const struct dlv_start *start);
 int dlv_exec_on_core(const struct dlv_start *start, const char *core);
 
-/** A file without a name, open in this process and in those that it becomes and starts. @return -1 after saying why */
+/**
+ * A file without a name, open in this process and in those that it becomes
+ * and starts: in memory, or for what may be large under TMPDIR.
+ *
+ * @return -1 after saying why
+ */
 int dlv_nameless(const char *what);
+int dlv_nameless_file(void);
 
 /** The path by which this process's successors find an open file. */
 const char *dlv_fd_path(int fd, char out[32]);

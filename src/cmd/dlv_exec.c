@@ -81,6 +81,23 @@ int dlv_nameless(const char *what)
 	return fd;
 }
 
+int dlv_nameless_file(void)
+{
+	const char *dir = getenv("TMPDIR");
+	char name[PATH_MAX];
+	int fd;
+
+	if (!dir || !*dir)
+		dir = "/tmp";
+	snprintf(name, sizeof(name), "%s/gocore-stub.XXXXXX", dir);
+	fd = mkstemp(name);
+	if (fd < 0)
+		gc_warn("no temporary file can be made in %s (set TMPDIR): %s", dir, strerror(errno));
+	else
+		unlink(name);
+	return fd;
+}
+
 const char *dlv_fd_path(int fd, char out[32])
 {
 	snprintf(out, 32, "/proc/self/fd/%d", fd);
@@ -118,18 +135,11 @@ static bool own_path(char out[PATH_MAX])
 	return true;
 }
 
-static int exec_delve(const struct dlv_start *s, char **words)
-{
-	execv(s->delve->path, words);
-	gc_warn("%s: %s", s->delve->path, strerror(errno));
-	free(words);
-	return EXIT_UNUSABLE;
-}
-
-/** The words of a Delve, with room for ours before and behind the user's. */
+/** The words of a Delve: the user's, and ours around them. */
 struct delve_words {
 	char **list;
 	size_t count;
+	char init[PATH_MAX + 16];
 };
 
 static void add(struct delve_words *w, const char *word)
@@ -137,67 +147,58 @@ static void add(struct delve_words *w, const char *word)
 	w->list[w->count++] = (char *)word;
 }
 
-static void add_args(struct delve_words *w, const struct dlv_args *args)
-{
-	for (size_t i = 0; i < args->count; i++)
-		add(w, args->list[i]);
-}
-
-static bool words_init(struct delve_words *w, const struct dlv_start *s)
+/** Up to the user's words. @param init NULL: no init file */
+static bool begin(struct delve_words *w, const struct dlv_start *s, const char *command, const char *init)
 {
 	w->count = 0;
 	w->list = calloc(s->args->count + OUR_WORDS + 1, sizeof(*w->list));
 	if (!w->list)
 		return false;
 	add(w, s->delve->path);
+	if (s->args->dap)
+		return true;
+	add(w, command);
+	if (s->args->headless)
+		return true;
+	/* Delve minds a pipe because the program would share it */
+	add(w, "--allow-non-terminal-interactive=true");
+	if (init) {
+		snprintf(w->init, sizeof(w->init), "--init=%s", init);
+		add(w, w->init);
+	}
 	return true;
+}
+
+static int finish(struct delve_words *w, const struct dlv_start *s, const char *core)
+{
+	for (size_t i = 0; i < s->args->count; i++)
+		add(w, s->args->list[i]);
+	if (!s->args->dap)
+		add(w, s->program);
+	if (!s->args->dap && core)
+		add(w, core);
+	execv(s->delve->path, w->list);
+	gc_warn("%s: %s", s->delve->path, strerror(errno));
+	free(w->list);
+	return EXIT_UNUSABLE;
 }
 
 int dlv_exec_on_stub(const struct dlv_start *s)
 {
-	char self[PATH_MAX], init[32], init_option[48];
+	char self[PATH_MAX], init[32];
 	struct delve_words w;
 
-	if (!own_path(self) || !words_init(&w, s))
+	if (!own_path(self) || !write_init(s, init) || !begin(&w, s, "exec", init))
 		return EXIT_UNUSABLE;
 	setenv("DELVE_DEBUGSERVER_PATH", self, 1);
-	if (s->args->dap) {
-		add_args(&w, s->args);
-		return exec_delve(s, w.list);
-	}
-	add(&w, "exec");
-	add(&w, "--backend=lldb");
-	if (!s->args->headless) {
-		/* Delve minds where the program's terminal would not be one */
-		add(&w, "--allow-non-terminal-interactive=true");
-		if (!write_init(s, init))
-			return EXIT_UNUSABLE;
-		snprintf(init_option, sizeof(init_option), "--init=%s", init);
-		add(&w, init_option);
-	}
-	add_args(&w, s->args);
-	add(&w, s->program);
-	return exec_delve(s, w.list);
+	if (!s->args->dap)
+		add(&w, "--backend=lldb");
+	return finish(&w, s, NULL);
 }
 
 int dlv_exec_on_core(const struct dlv_start *s, const char *core)
 {
 	struct delve_words w;
-	char init[4200];
 
-	if (!words_init(&w, s))
-		return EXIT_UNUSABLE;
-	if (!s->args->dap) {
-		add(&w, "core");
-		if (s->args->init) {
-			snprintf(init, sizeof(init), "--init=%s", s->args->init);
-			add(&w, init);
-		}
-	}
-	add_args(&w, s->args);
-	if (!s->args->dap) {
-		add(&w, s->program);
-		add(&w, core);
-	}
-	return exec_delve(s, w.list);
+	return begin(&w, s, "core", s->args->init) ? finish(&w, s, core) : EXIT_UNUSABLE;
 }

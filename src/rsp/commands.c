@@ -26,8 +26,10 @@ static const struct gc_packet packets[] = {
 	{ "qModuleInfo",            gc_module_info,     GC_LLDB_ONLY,  NULL },
 	{ "qMemoryRegionInfo",      gc_memory_region,   0,             NULL },
 
+	{ "qRegisterInfo",          gc_register_info,   GC_BARE_NAME | GC_DELVE_ONLY, NULL },
+
 	{ "?",                      gc_stop_reason,     0,             NULL },
-	{ "qThreadStopInfo",        gc_thread_stop,     GC_BARE_NAME,  NULL },
+	{ "qThreadStopInfo",        gc_thread_stop,     GC_BARE_NAME | GC_NOT_DELVE, NULL },
 	{ "H",                      gc_select_thread,   0,             NULL },
 	{ "T",                      gc_thread_alive,    0,             NULL },
 	{ "qC",                     gc_current_thread,  0,             NULL },
@@ -41,7 +43,7 @@ static const struct gc_packet packets[] = {
 	{ "P",                      gc_write_registers, GC_SAYS_WHY,   NULL },
 
 	{ "m",                      gc_read_hex,        0,             NULL },
-	{ "x",                      gc_read_binary,     0,             "binary-upload+" },
+	{ "x",                      gc_read_binary,     GC_NOT_DELVE,           "binary-upload+" },
 	{ "M",                      gc_write_memory,    0,             NULL },
 	{ "X",                      gc_write_memory,    0,             NULL },
 	{ "qSearch:memory",         gc_search_memory,   0,             NULL },
@@ -67,7 +69,7 @@ static const struct gc_packet packets[] = {
 	{ "vFile:pwrite",           gc_vfile_pwrite,    0,             NULL },
 	{ "vFile:unlink",           gc_vfile_unlink,    0,             NULL },
 
-	{ "Z",                      gc_breakpoint,      0,             NULL },
+	{ "Z",                      gc_set_breakpoint,  GC_SAYS_WHY,           NULL },
 	{ "z",                      gc_breakpoint,      0,             NULL },
 	{ "vCont?",                 gc_resume_actions,  0,             "vContSupported+" },
 	{ "vCont",                  gc_run,             GC_SAYS_WHY,   NULL },
@@ -85,6 +87,8 @@ static bool is_offered(const struct gc_rsp *rsp, const struct gc_packet *packet)
 	const struct gc_process *p = rsp->target->process;
 
 	if (packet->flags & GC_LLDB_ONLY && rsp->client != GC_CLIENT_LLDB)
+		return false;
+	if (packet->flags & (rsp->client == GC_CLIENT_DELVE ? GC_NOT_DELVE : GC_DELVE_ONLY))
 		return false;
 	return !(packet->flags & GC_NEEDS_TAGS) || (p->core.ntags && p->core.arch->tag_granule);
 }
@@ -131,21 +135,25 @@ static void add_error_text(struct gc_buf *out, const char *text)
 {
 	gc_buf_str(out, "E.gocore-stub: ");
 	for (; *text; text++)
-		gc_buf_char(out, *text < ' ' || *text > '~' || strchr("#$}*", *text) ? '?' : *text);
+		gc_buf_char(out, *text < ' ' || *text > '~' || strchr("#$}*{", *text) ? '?' : *text);
 }
 
-static bool has_error_texts(const struct gc_rsp *rsp)
+/**
+ * Only where gdb shows it: 13 takes the E. of any other answer for hex digits.
+ * lldb has a form of its own; Delve takes whatever starts with E for an error,
+ * and shows it.
+ */
+static bool wants_text(const struct gc_rsp *rsp, const struct gc_packet *packet)
 {
-	return rsp->client != GC_CLIENT_LLDB && rsp->client != GC_CLIENT_DELVE;
+	return rsp->client == GC_CLIENT_DELVE || (packet->flags & GC_SAYS_WHY && rsp->client != GC_CLIENT_LLDB);
 }
 
-/** Only where gdb shows it: 13 takes the E. of any other answer for hex digits. lldb has a form of its own. */
 static void reply_error(const struct gc_rsp *rsp, const struct gc_packet *packet, struct gc_reply *reply,
 			const struct gc_error *err)
 {
 	if (reply->out->len > reply->start + 1)
 		reply->out->len = reply->start + 1;
-	if (packet->flags & GC_SAYS_WHY && has_error_texts(rsp)) {
+	if (wants_text(rsp, packet)) {
 		add_error_text(reply->out, err->text);
 		return;
 	}
@@ -177,6 +185,7 @@ void gc_rsp_dispatch(struct gc_rsp *rsp, const char *data, size_t len, struct gc
 static void read_features(struct gc_rsp *rsp, struct gc_args *args)
 {
 	enum gc_client client = GC_CLIENT_UNKNOWN;
+	bool plain_registers = false;
 
 	rsp->multiprocess = false;
 	rsp->error_message = false;
@@ -192,9 +201,14 @@ static void read_features(struct gc_rsp *rsp, struct gc_args *args)
 			client = GC_CLIENT_GDB;
 		else if (gc_args_text(&feature, "xmlRegisters=i386,arm,mips"))
 			client = GC_CLIENT_LLDB;
+		else if (gc_args_text(&feature, "xmlRegisters=i386"))
+			plain_registers = true;
 	}
-	if (rsp->client == GC_CLIENT_UNKNOWN)
-		rsp->client = client;
+	if (rsp->client != GC_CLIENT_UNKNOWN)
+		return;
+	rsp->client = client;
+	if (client == GC_CLIENT_UNKNOWN && plain_registers)
+		gc_rsp_is_delve(rsp); /* one that did not ask, or get, QThreadSuffixSupported */
 }
 
 static enum gc_code supported(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
@@ -205,6 +219,12 @@ static enum gc_code supported(struct gc_rsp *rsp, struct gc_args *args, struct g
 	(void)err;
 	read_features(rsp, args);
 	rsp->asked_features = true;
+	if (rsp->client == GC_CLIENT_DELVE) {
+		/* it looks at nothing else, and reads the process in pPID.TID as decimal */
+		gc_buf_printf(reply->out, "PacketSize=%x", GC_PACKET_SIZE);
+		rsp->multiprocess = false;
+		return GC_OK;
+	}
 	for (size_t i = 0; i < GC_COUNT(packets); i++) {
 		if (!packets[i].offer || !is_offered(rsp, &packets[i]))
 			continue;

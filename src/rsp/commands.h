@@ -18,6 +18,8 @@ enum gc_packet_flags {
 	GC_NEEDS_TAGS = 1, /* unknown in a core without memory tags */
 	GC_SAYS_WHY = 2,   /* the error's text is for the client's user */
 	GC_LLDB_ONLY = 4,  /* unknown to all others */
+	GC_DELVE_ONLY = 16,
+	GC_NOT_DELVE = 32,
 	GC_BARE_NAME = 8,  /* what follows the name follows it without a delimiter */
 };
 
@@ -41,6 +43,8 @@ gc_handler gc_modules_info, gc_module_info;
 gc_handler gc_memory_region;
 /* threads_info.c */
 gc_handler gc_threads_info;
+/* delve.c */
+gc_handler gc_register_info;
 /* stop.c */
 gc_handler gc_stop_reason, gc_thread_stop;
 /* threads.c */
@@ -58,7 +62,7 @@ gc_handler gc_xfer_features, gc_xfer_threads, gc_xfer_libraries, gc_xfer_auxv, g
 gc_handler gc_vfile_setfs, gc_vfile_open, gc_vfile_close, gc_vfile_pread, gc_vfile_fstat, gc_vfile_stat,
 	   gc_vfile_readlink, gc_vfile_pwrite, gc_vfile_unlink;
 /* run.c */
-gc_handler gc_run, gc_resume_actions, gc_breakpoint, gc_kill, gc_kill_process, gc_detach;
+gc_handler gc_run, gc_resume_actions, gc_breakpoint, gc_set_breakpoint, gc_kill, gc_kill_process, gc_detach;
 /* monitor.c */
 gc_handler gc_monitor_command;
 

@@ -18,8 +18,12 @@ enum gc_code gc_thread_suffix(struct gc_rsp *rsp, struct gc_args *args, struct g
 {
 	(void)args;
 	(void)err;
-	if (rsp->asked_features && rsp->client == GC_CLIENT_UNKNOWN)
-		rsp->client = GC_CLIENT_LLDB;
+	if (rsp->client == GC_CLIENT_UNKNOWN) {
+		if (rsp->asked_features)
+			rsp->client = GC_CLIENT_LLDB;
+		else
+			gc_rsp_is_delve(rsp);
+	}
 	ok(reply);
 	return GC_OK;
 }

@@ -24,7 +24,7 @@ static enum gc_code absent(uint64_t addr, struct gc_error *err)
 	return gc_fail(err, GC_E_FAULT, "0x%" PRIx64 " is not in the core", addr);
 }
 
-/** m: what is there from the first byte on, up to the first hole. */
+/** m: what is there from the first byte on, up to the first hole. Delve does not look how much it got. */
 enum gc_code gc_read_hex(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
 			 struct gc_error *err)
 {
@@ -43,6 +43,8 @@ enum gc_code gc_read_hex(struct gc_rsp *rsp, struct gc_args *args, struct gc_rep
 		gc_packet_add_hex(reply->out, bytes, n);
 		got += n;
 	}
+	if (got < len && rsp->client == GC_CLIENT_DELVE)
+		return absent(addr + got, err);
 	return got || !len ? GC_OK : absent(addr, err);
 }
 

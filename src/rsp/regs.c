@@ -49,6 +49,8 @@ enum gc_code gc_read_registers(struct gc_rsp *rsp, struct gc_args *args, struct 
 		return gc_bad_packet(err);
 	if (gc_rsp_regs(rsp, tid, &regs, err) != GC_OK)
 		return err->code;
+	if (rsp->client == GC_CLIENT_DELVE)
+		return gc_delve_read_registers(rsp, regs, reply);
 	for (size_t row = 0; row < regs->map->arch->nregs; row++)
 		gc_rsp_add_register(reply->out, regs, row);
 	return GC_OK;
@@ -64,6 +66,11 @@ enum gc_code gc_read_register(struct gc_rsp *rsp, struct gc_args *args, struct g
 
 	if (!gc_args_hex(args, &number) || !gc_rsp_suffix(rsp, args, &tid) || number > UINT_MAX)
 		return gc_bad_packet(err);
+	if (rsp->client == GC_CLIENT_DELVE) {
+		if (gc_rsp_regs(rsp, tid, &regs, err) != GC_OK)
+			return err->code;
+		return gc_delve_read_register(rsp, regs, number, reply, err);
+	}
 	row = gc_regmap_row(&rsp->target->process->regmap, (unsigned)number);
 	if (row < 0)
 		return gc_fail(err, GC_E_NOT_FOUND, "no such register");

@@ -45,13 +45,22 @@ enum gc_code gc_breakpoint(struct gc_rsp *rsp, struct gc_args *args, struct gc_r
 	return GC_OK;
 }
 
-/** k has no reply for gdb; lldb waits for one. */
+/** With a breakpoint that it takes for set, Delve's next would leave others behind. */
+enum gc_code gc_set_breakpoint(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
+			       struct gc_error *err)
+{
+	if (rsp->client == GC_CLIENT_DELVE)
+		return gc_fail(err, GC_E_UNSUPPORTED, "this is a core file, nothing in it can stop at a breakpoint");
+	return gc_breakpoint(rsp, args, reply, err);
+}
+
+/** k has no reply for gdb; lldb and Delve wait for one. */
 enum gc_code gc_kill(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply, struct gc_error *err)
 {
 	if (!gc_args_end(args))
 		return gc_bad_packet(err);
 	rsp->over = true;
-	if (rsp->client == GC_CLIENT_LLDB)
+	if (rsp->client == GC_CLIENT_LLDB || rsp->client == GC_CLIENT_DELVE)
 		gc_buf_str(reply->out, "X09");
 	else
 		reply->silent = true;

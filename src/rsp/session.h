@@ -30,6 +30,14 @@ enum gc_document_kind {
 
 #define GC_MAX_FILES 64
 
+/** A register as Delve is told of it: a row, or several that are one register to it. */
+struct gc_delve_register {
+	char name[16];
+	uint32_t offset, size; /* in the answer to g, in bytes */
+	uint8_t nparts;
+	int16_t parts[3];
+};
+
 /** A file that the client opened with vFile:open. */
 struct gc_open_file {
 	bool used;
@@ -64,6 +72,10 @@ struct gc_rsp {
 	gc_tid regs_thread;
 
 	bool named_program;       /* in a list of libraries, for lldb */
+
+	struct gc_delve_register delve[GC_MAX_REGS]; /* by the number in p, once qRegisterInfo or g made them */
+	size_t ndelve;
+
 	struct gc_document documents[GC_DOCUMENT_COUNT];
 	struct gc_open_file files[GC_MAX_FILES];
 };
@@ -119,6 +131,14 @@ void gc_rsp_add_reason(struct gc_rsp *rsp, gc_tid tid, int number, struct gc_buf
 
 /** jstopinfo:HEX; the threads that have a reason, which is that one. lldb then asks none of the others for one. */
 void gc_rsp_add_stop_info(struct gc_rsp *rsp, gc_tid tid, struct gc_buf *out);
+
+/** The client is Delve: from now on its threads are the OS threads. */
+void gc_rsp_is_delve(struct gc_rsp *rsp);
+
+/** g and p for Delve. */
+enum gc_code gc_delve_read_registers(struct gc_rsp *rsp, const struct gc_regs *regs, struct gc_reply *reply);
+enum gc_code gc_delve_read_register(struct gc_rsp *rsp, const struct gc_regs *regs, uint64_t number,
+				    struct gc_reply *reply, struct gc_error *err);
 
 void gc_open_file_close(struct gc_open_file *file);
 

@@ -240,6 +240,7 @@ enum gc_code gc_xfer_exec_file(struct gc_rsp *rsp, struct gc_args *args, struct 
 			       struct gc_error *err)
 {
 	const struct gc_process *p = rsp->target->process;
+	const struct gc_image *program = gc_images_program(&p->images);
 	const char *path = gc_process_exe(p);
 	struct slice slice;
 	char pid[32];
@@ -249,6 +250,8 @@ enum gc_code gc_xfer_exec_file(struct gc_rsp *rsp, struct gc_args *args, struct 
 	snprintf(pid, sizeof(pid), "%" PRIx64, p->core.pid);
 	if (!annex_is(&slice, "") && !annex_is(&slice, pid))
 		return gc_fail(err, GC_E_NOT_FOUND, "no such process");
+	if (rsp->client == GC_CLIENT_DELVE && program && program->found_path)
+		path = program->found_path; /* it opens the file on this host and nowhere else */
 	if (!path)
 		return gc_fail(err, GC_E_NOT_FOUND, "the core does not name its program");
 	add_slice(reply, &slice, path, strlen(path));

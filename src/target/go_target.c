@@ -176,6 +176,7 @@ enum gc_code gc_go_target_new(struct gc_target **out, struct gc_target *inner,
 	t->base = *inner;
 	t->base.ops = &go_ops;
 	t->options = *options;
+	t->base.os_threads = inner;
 	t->inner = inner;
 	code = open_runtime(t, err);
 	if (code != GC_OK) {
