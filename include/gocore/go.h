@@ -29,6 +29,8 @@ struct gc_go_moduledata {
 	uint64_t noptrdata, enoptrdata, data, edata, bss, ebss, noptrbss, enoptrbss;
 	uint64_t types, etypes, gofunc; /* 0: unknown */
 	const struct gc_image *image;   /* or NULL */
+	uint8_t header[GC_PCLNTAB_HEADER]; /* pcHeader as the moduledata has it; all 0: unknown */
+	bool bad_header;          /* the table's own says otherwise, and is not used */
 	bool has_table;           /* table is usable: the pclntab could be read */
 	struct gc_pclntab table;
 	uint8_t *copy;            /* of the pclntab if it does not lie in one piece, else NULL */
@@ -79,6 +81,7 @@ enum gc_go_status {
 	GC_GO_PREEMPTED = 9,
 	GC_GO_LEAKED = 10,
 	GC_GO_DEADEXTRA = 11,
+	GC_GO_UNKNOWN = 0xff, /* none of these: damaged */
 };
 
 /** "waiting", as the runtime spells it. */
@@ -185,8 +188,8 @@ struct gc_go_labels {
 	size_t count;
 };
 
-/** Its pprof labels, sorted by key; at most 1024. */
-enum gc_code gc_go_labels(const struct gc_go *go, const struct gc_goroutine *g, struct gc_go_labels *out,
+/** Its pprof labels, sorted by key; at most 1024, and none once those of all goroutines came to 64 MiB. */
+enum gc_code gc_go_labels(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_labels *out,
 			  struct gc_error *err);
 void gc_go_labels_deinit(struct gc_go_labels *labels);
 

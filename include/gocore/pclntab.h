@@ -28,6 +28,7 @@ struct gc_text_section {
 struct gc_pclntab_source {
 	const uint8_t *bytes;    /* from pcHeader on; must outlive the table */
 	uint64_t len;
+	const uint8_t *header;   /* GC_PCLNTAB_HEADER bytes to use for the first ones, if those are damaged; or NULL */
 	const uint8_t *present;  /* one bit for each GC_PCLNTAB_PAGE of bytes; NULL: all are there */
 	uint64_t text;           /* run-time address of runtime.text; 0: as the header says (until Go 1.25) */
 	const struct gc_text_section *sections; /* more than one, or NULL */
@@ -114,6 +115,20 @@ struct gc_pclntab {
 	bool long_tree;              /* 20-byte tree elements and no startLine: Go 1.18, 1.19 */
 	struct gc_name_cache *printed;
 };
+
+/** What the header says, for who knows it from elsewhere. */
+struct gc_pclntab_header {
+	bool is_118;             /* of Go 1.18 or 1.19 */
+	uint8_t quantum;
+	uint64_t nfunc, text;
+	uint64_t names, cus, files, values, funcs; /* offsets of the parts */
+};
+
+/** Write one as the linker does. */
+void gc_pclntab_make_header(const struct gc_pclntab_header *h, uint8_t out[GC_PCLNTAB_HEADER]);
+
+/** Do two headers differ in something that matters? */
+bool gc_pclntab_headers_differ(const uint8_t *a, const uint8_t *b);
 
 /** Does a pcHeader start here? @bytes holds GC_PCLNTAB_HEADER of them. */
 bool gc_pclntab_is_header(const uint8_t *bytes, uint8_t quantum);

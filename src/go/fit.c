@@ -12,7 +12,6 @@
 
 #define SAMPLE        64            /* goroutines, Ms or functions looked at */
 #define SAMPLE_TRIED  4096          /* functions passed over to find so many with inlined calls */
-#define MAX_STACK     ((uint64_t)1 << 30) /* maxstacksize on 64 bits */
 #define MAX_GOID      ((uint64_t)1 << 48)
 #define MAX_TYPES     ((uint64_t)4 << 30)
 #define MAX_REASON    64
@@ -24,63 +23,59 @@ static bool most(size_t good, size_t all)
 	return all && 4 * good >= 3 * all;
 }
 
-static bool in_text(const struct gc_go *go, uint64_t pc)
-{
-	for (size_t i = 0; i < go->modules.count; i++)
-		if (pc >= go->modules.list[i].minpc && pc < go->modules.list[i].maxpc)
-			return true;
-	return false;
-}
-
-bool go_g_is_sound(const struct go_layout *layout, const uint8_t *g)
-{
-	uint64_t lo = gc_load_le64(g + G_STACK_LO), hi = gc_load_le64(g + G_STACK_HI);
-	uint64_t sp = gc_load_le64(g + G_SCHED_SP), goid = gc_load_le64(g + layout->g.goid);
-	uint32_t status = go_g_status(layout, g);
-
-	if (!go_is_status(status))
-		return false;
-	if (go_is_hidden(status))
-		return true;
-	return lo < hi && hi - lo <= MAX_STACK && (sp == 0 || (sp >= lo && sp <= hi)) && goid && goid < MAX_GOID;
-}
-
 /** More than has to hold of a single goroutine, which may be damaged, or a thread's of C. */
-static bool g_fits(const struct gc_go *go, const struct go_layout *l, const uint8_t *g)
+static bool g_fits(const struct gc_go *go, const struct go_layout *l, uint64_t addr, const uint8_t *g)
 {
+	const unsigned signs = GO_SIGN_STATUS | GO_SIGN_ID | GO_SIGN_STACK | GO_SIGN_SP;
 	uint64_t lo = gc_load_le64(g + G_STACK_LO), hi = gc_load_le64(g + G_STACK_HI);
 	uint64_t syscallsp = gc_load_le64(g + l->g.syscallsp), syscallpc = gc_load_le64(g + l->g.syscallpc);
 	uint64_t lr = gc_load_le64(g + l->g.sched_lr);
 
-	if (!go_g_is_sound(l, g) || (lr && !in_text(go, lr)))
+	if ((go_g_signs(go, l, addr, g) & signs) != signs || (lr && !go_in_text(go, lr)))
 		return false;
-	if ((syscallsp || syscallpc) && (syscallsp < lo || syscallsp > hi || !in_text(go, syscallpc)))
+	if ((syscallsp || syscallpc) && (syscallsp < lo || syscallsp > hi || !go_in_text(go, syscallpc)))
 		return false;
 	if (l->g.parent != NO_FIELD && gc_load_le64(g + l->g.parent) >= MAX_GOID)
 		return false;
-	return in_text(go, gc_load_le64(g + l->g.gopc)) && in_text(go, gc_load_le64(g + l->g.startpc)) &&
+	return go_in_text(go, gc_load_le64(g + l->g.gopc)) && go_in_text(go, gc_load_le64(g + l->g.startpc)) &&
 	       (go_g_status(l, g) != GC_GO_WAITING || g[l->g.waitreason] < MAX_REASON);
+}
+
+/** The goroutines that are known, whether the runtime lists them or not. */
+static bool known_g(struct gc_go *go, uint64_t index, uint64_t *out)
+{
+	if (index < go->nallgs)
+		return go_word(go, go->allgs + 8 * index, out);
+	*out = go->strays[index - go->nallgs].addr;
+	return true;
+}
+
+static uint64_t count_known(const struct gc_go *go, uint64_t max)
+{
+	uint64_t n = go->nallgs < max ? go->nallgs : max;
+
+	return go->nallgs >= max ? max : n + (go->nstrays < max - n ? go->nstrays : max - n);
 }
 
 bool go_layout_fits(struct gc_go *go, const struct go_layout *layout)
 {
-	uint64_t n = go->nallgs < SAMPLE_TRIED ? go->nallgs : SAMPLE_TRIED, addr, last = 0;
+	uint64_t n = count_known(go, SAMPLE_TRIED), addr, last = 0;
 	size_t good = 0, known = 0;
 	uint8_t g[GO_MAX_RECORD];
 
 	for (uint64_t i = 0; i < n && known < SAMPLE; i++) {
-		if (!go_word(go, go->allgs + 8 * i, &addr) ||
+		if (!known_g(go, i, &addr) ||
 		    gc_space_read_all(&go->p->space, addr, g, layout->g.size, NULL) != GC_OK ||
 		    go_is_hidden(go_g_status(layout, g))) /* which a zero elsewhere would seem too */
 			continue;
 		known++;
-		good += g_fits(go, layout, g) && gc_load_le64(g + layout->g.goid) != last;
+		good += g_fits(go, layout, addr, g) && gc_load_le64(g + layout->g.goid) != last;
 		last = gc_load_le64(g + layout->g.goid);
 	}
 	return most(good, known);
 }
 
-static bool has_thread(const struct gc_go *go, uint64_t tid)
+bool go_has_thread(const struct gc_go *go, uint64_t tid)
 {
 	for (size_t i = 0; i < go->p->core.nthreads; i++)
 		if (go->p->core.threads[i].tid == (gc_tid)tid)
@@ -95,7 +90,7 @@ static bool owns_g(struct gc_go *go, uint64_t m, uint16_t off, bool may_be_zero)
 
 	if (!go_word(go, m + off, &g))
 		return false;
-	return g ? go_word(go, g + G_M, &back) && back == m : may_be_zero;
+	return g ? go_word(go, g + go->layout->g.m, &back) && back == m : may_be_zero;
 }
 
 /** An M that has a thread. */
@@ -105,7 +100,7 @@ static bool m_fits(struct gc_go *go, const struct go_layout *l, uint64_t m, uint
 
 	return owns_g(go, m, l->m.curg, true) && owns_g(go, m, l->m.gsignal, false) &&
 	       go_word(go, m + l->m.id, &id) && id < GC_MAX_MS &&
-	       (!go->p->core.nthreads || has_thread(go, tid));
+	       (!go->p->core.nthreads || go_has_thread(go, tid));
 }
 
 /** How many of the Ms from go->allm on fit; 0 if most do not. */
@@ -237,10 +232,10 @@ static bool panic_fits(struct gc_go *go, const struct go_layout *l, uint64_t pan
 /** By the first goroutine that panics. */
 static const struct go_layout *fit_panic(struct gc_go *go)
 {
-	uint64_t n = go->nallgs < GC_MAX_GOROUTINES ? go->nallgs : GC_MAX_GOROUTINES, g, panic;
+	uint64_t n = count_known(go, GC_MAX_GOROUTINES), g, panic;
 
 	for (uint64_t k = 0; k < n; k++) {
-		if (!go_word(go, go->allgs + 8 * k, &g) || !go_word(go, g + G_PANIC, &panic) || !panic)
+		if (!known_g(go, k, &g) || !go_word(go, g + go->layout->g.panic, &panic) || !panic)
 			continue;
 		for (size_t i = go_nlayouts; i-- > 0;)
 			if (panic_fits(go, &go_layouts[i], panic))

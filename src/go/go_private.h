@@ -40,8 +40,37 @@ void go_scan_run(struct go_scan *scan);
 /** gc_read_fn of a struct gc_space. */
 bool go_read_space(void *data, uint64_t addr, void *buf, size_t len);
 
+/**
+ * Is this a runtime.moduledata? Its tables follow each other behind the
+ * pcHeader, and ftab and pclntable start together.
+ */
+bool go_is_moduledata(const uint8_t *md);
+void go_parse_moduledata(struct gc_go_moduledata *m, uint64_t addr, const uint8_t *md,
+			 const struct go_layout *layout);
+
+/** runtime.textsect: vaddr, end, baseaddr. Only if there are several. @return how many */
+size_t go_read_sections(struct gc_go_moduledata *m, const struct go_memory *mem, const uint8_t *md,
+			const struct go_layout *layout);
+
+/** @param bytes the table in one piece, or NULL */
+enum gc_code go_open_table(struct gc_go_moduledata *m, const struct go_memory *mem, const uint8_t *bytes,
+			   size_t nsections, uint8_t quantum, struct gc_error *err);
+
+/** A file's moduledata at link-time addresses. @return its address, or 0 */
+uint64_t go_file_moduledata(struct gc_elf_file *file, uint8_t md[MD_SIZE]);
+
+/** The same if it is known where it is. @return false if there is none */
+bool go_file_moduledata_at(struct gc_elf_file *file, uint64_t addr, uint8_t md[MD_SIZE]);
+
+/** Has the image Go code, as far as its file or its notes in the core tell? */
+bool go_image_is_go(const struct gc_image *image);
+
+/** All that the image may write, with the memory behind its file; 0 and 0 if there is none. */
+void go_image_data(const struct gc_process *p, const struct gc_image *image, uint64_t *start, uint64_t *end);
+
+/** @param known  @layout is that of the program's version, and not the nearest one */
 enum gc_code go_modules_of_process(struct gc_go_modules *out, const struct gc_process *p,
-				   const struct go_layout *layout, struct gc_problems *problems,
+				   const struct go_layout *layout, bool known, struct gc_problems *problems,
 				   struct gc_error *err);
 
 /* A pc and all that is known of it, cached. */
@@ -94,6 +123,10 @@ struct go_index {
 	size_t size;
 };
 
+struct go_stray {
+	uint64_t addr, goid;
+};
+
 struct gc_go {
 	const struct gc_process *p;
 	const struct gc_go_abi *abi;
@@ -110,12 +143,20 @@ struct gc_go {
 	struct gc_go_modules modules;
 	const struct gc_go_moduledata *runtime; /* whose data holds the runtime's variables, or NULL */
 	uint64_t m0, allm, allgs, nallgs;
+	bool sure_allgs;             /* two places in the data say that allgs is it */
+	struct go_stray *strays;     /* goroutines found without allgs, which is damaged */
+	size_t nstrays, strays_cap;
+	bool sought_strays;
+	uint64_t *stray_ms;          /* the same of Ms */
+	size_t nstray_ms;
+	bool torn_ms;                /* the list of Ms leads out of the core */
 	struct gc_goroutine *list;
 	size_t count;
 	struct go_index index;       /* of list by addr */
 	struct gc_go_m *ms;
 	size_t nms;
 	struct go_pcs pcs;
+	size_t label_bytes;          /* that were read so far */
 	/* the range that was read last: stacks are read word by word */
 	uint64_t window, window_len;
 	const uint8_t *window_bytes;
@@ -137,12 +178,48 @@ void go_find_allm(struct gc_go *go);
 /** Largest g or m that a layout describes. */
 #define GO_MAX_RECORD 2048
 
-bool go_is_status(uint32_t status);
+/** Bytes of a g that are looked at without knowing the layout. */
+#define GO_MAX_G 512
+
 bool go_is_hidden(uint32_t status);   /* not a goroutine for anybody but the runtime */
 uint32_t go_g_status(const struct go_layout *layout, const uint8_t *g);
+bool go_in_text(const struct gc_go *go, uint64_t pc);
 
-/** May these layout->g.size bytes be a g? */
-bool go_g_is_sound(const struct go_layout *layout, const uint8_t *g);
+/* What of a g looks as it should. */
+enum go_sign {
+	GO_SIGN_STATUS = 1,
+	GO_SIGN_ID = 2,
+	GO_SIGN_STACK = 4,
+	GO_SIGN_SP = 8,     /* the saved one lies in the stack */
+	GO_SIGN_SELF = 16,  /* g.sched.g */
+	GO_SIGN_CODE = 32,  /* gopc and startpc */
+};
+
+/** @param g layout->g.size bytes from @addr on */
+unsigned go_g_signs(const struct gc_go *go, const struct go_layout *layout, uint64_t addr, const uint8_t *g);
+
+/** Are these enough to show it? Its saved registers, its stack or its status may be damaged. */
+bool go_g_is_sound(unsigned signs);
+
+/** Is there a stack that a g can have? */
+bool go_g_has_stack(const uint8_t *g);
+
+/** What of a g's first bytes holds in all versions: it points at itself, or its guard is at the end of its stack. */
+bool go_g_seems(const uint8_t *g, uint64_t addr, uint16_t sched);
+
+/** Fill go->strays with what seems a g, once. */
+void go_find_strays(struct gc_go *go);
+
+bool go_has_thread(const struct gc_go *go, uint64_t tid);
+
+/** Fill go->stray_ms with Ms of threads of the core. */
+void go_find_stray_ms(struct gc_go *go);
+
+/** Is it an m whose g0 points back? */
+bool go_is_m(struct gc_go *go, uint64_t m);
+
+/** Keep of them what the layout that is set finds sound, by goid. */
+void go_sort_strays(struct gc_go *go);
 
 /** Fill ms, list and index; fix layout. */
 enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err);

@@ -34,20 +34,10 @@ const char *gc_go_status_name(enum gc_go_status status)
 		return "leaked";
 	case GC_GO_DEADEXTRA:
 		return "dead";
+	case GC_GO_UNKNOWN:
+		break;
 	}
 	return "unknown";
-}
-
-/** _Gmoribund_unused (5) and _Genqueue_unused (7) never occur. */
-bool go_is_status(uint32_t status)
-{
-	return status <= GC_GO_DEADEXTRA && status != 5 && status != 7;
-}
-
-/* Not there for anybody but the runtime. */
-bool go_is_hidden(uint32_t status)
-{
-	return status == GC_GO_IDLE || status == GC_GO_DEAD || status == GC_GO_DEADEXTRA;
 }
 
 /** A structure of @len bytes, in place if it lies in one piece. */
@@ -137,34 +127,65 @@ static void reverse_ms(struct gc_go *go)
 	}
 }
 
+static bool has_m(const struct gc_go *go, uint64_t addr)
+{
+	for (size_t i = 0; i < go->nms; i++)
+		if (go->ms[i].addr == addr)
+			return true;
+	return false;
+}
+
+/** @return false if the core does not have it */
+static enum gc_code add_m(struct gc_go *go, uint64_t addr, uint64_t *next, struct gc_error *err)
+{
+	uint8_t buf[GO_MAX_RECORD];
+	const uint8_t *bytes = record(go, addr, go->layout->m.size, buf);
+	struct gc_go_m *list;
+
+	*next = 0;
+	if (!bytes) {
+		gc_problem(go->problems, "Go runtime", "the list of its threads breaks off at 0x%" PRIx64, addr);
+		go->torn_ms = true;
+		return GC_OK;
+	}
+	if ((go->nms & (go->nms - 1)) == 0) { /* room for the next power of two */
+		list = realloc(go->ms, (go->nms ? 2 * go->nms : 1) * sizeof(*list));
+		if (!list)
+			return gc_fail_memory(err);
+		go->ms = list;
+	}
+	parse_m(go, addr, bytes, &go->ms[go->nms++]);
+	*next = gc_load_le64(bytes + go->layout->m.alllink);
+	return GC_OK;
+}
+
+/** Ms of threads that the list, which is damaged, does not lead to. */
+static enum gc_code add_stray_ms(struct gc_go *go, struct gc_error *err)
+{
+	enum gc_code code = GC_OK;
+	uint64_t unused;
+
+	go_find_stray_ms(go);
+	for (size_t i = 0; code == GC_OK && i < go->nstray_ms; i++)
+		if (!has_m(go, go->stray_ms[i]))
+			code = add_m(go, go->stray_ms[i], &unused, err);
+	return code;
+}
+
 enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err)
 {
 	uint64_t addr = go->allm;
-	uint8_t buf[GO_MAX_RECORD];
-	size_t cap = 0;
+	enum gc_code code = GC_OK;
 
-	while (addr && go->nms < GC_MAX_MS) {
-		const uint8_t *bytes = record(go, addr, go->layout->m.size, buf);
-		struct gc_go_m *list;
-
-		if (!bytes) {
-			gc_problem(go->problems, "Go runtime", "the list of its threads breaks off at 0x%" PRIx64, addr);
-			break;
-		}
-		if (go->nms == cap) {
-			cap = cap ? 2 * cap : 16;
-			list = realloc(go->ms, cap * sizeof(*list));
-			if (!list)
-				return gc_fail_memory(err);
-			go->ms = list;
-		}
-		parse_m(go, addr, bytes, &go->ms[go->nms++]);
-		addr = gc_load_le64(bytes + go->layout->m.alllink);
+	while (code == GC_OK && addr && go->nms < GC_MAX_MS) {
+		code = add_m(go, addr, &addr, err);
 		if (addr == go->allm)
 			break;
 	}
 	reverse_ms(go);
-	return GC_OK;
+	if (code == GC_OK && (!go->m0 || go->torn_ms || (go->allm == go->m0 && go->p->core.nthreads > 1)))
+		code = add_stray_ms(go, err);
+	return code;
 }
 
 const struct gc_go_m *gc_go_ms(const struct gc_go *go, size_t *count)
@@ -202,7 +223,8 @@ struct reader {
 	uint64_t now;       /* latest time that the runtime noted, of CLOCK_MONOTONIC */
 	uint64_t *since;    /* of each goroutine */
 	size_t cap;
-	size_t damaged, unreadable;
+	size_t damaged, twice, unreadable, strays;
+	size_t partly;
 };
 
 static uint32_t find_m(const struct reader *r, uint64_t addr)
@@ -215,6 +237,18 @@ static uint32_t find_m(const struct reader *r, uint64_t addr)
 	return found ? found->index : 0;
 }
 
+/** Its own M, or if it does not know that the M that runs it. */
+static uint32_t m_of_g(const struct reader *r, uint64_t addr, uint64_t m, uint32_t status)
+{
+	uint32_t index = find_m(r, m);
+
+	if (!index && m && (status == GC_GO_RUNNING || status == GC_GO_SYSCALL))
+		for (size_t i = 0; i < r->go->nms && !index; i++)
+			if (r->go->ms[i].curg == addr)
+				index = (uint32_t)i + 1;
+	return index;
+}
+
 static const char *reason_of(const struct gc_go *go, uint32_t status, uint8_t reason)
 {
 	if ((status != GC_GO_WAITING && status != GC_GO_LEAKED) || reason == 0 || reason >= go->nreasons)
@@ -222,26 +256,35 @@ static const char *reason_of(const struct gc_go *go, uint32_t status, uint8_t re
 	return go->reasons[reason];
 }
 
-static void parse_g(struct reader *r, uint64_t addr, const uint8_t *g, struct gc_goroutine *out)
+static void parse_g(struct reader *r, uint64_t addr, const uint8_t *g, unsigned signs, struct gc_goroutine *out)
 {
 	const struct go_layout *l = r->go->layout;
-	uint32_t status = go_g_status(l, g);
+	uint32_t status = signs & GO_SIGN_STATUS ? go_g_status(l, g) : GC_GO_UNKNOWN;
 
 	*out = (struct gc_goroutine){
 		.addr = addr, .goid = gc_load_le64(g + l->g.goid),
 		.stack_lo = gc_load_le64(g + G_STACK_LO), .stack_hi = gc_load_le64(g + G_STACK_HI),
-		.sched_pc = gc_load_le64(g + G_SCHED_PC), .sched_sp = gc_load_le64(g + G_SCHED_SP),
+		.sched_pc = gc_load_le64(g + l->g.sched + GOBUF_PC), .sched_sp = gc_load_le64(g + l->g.sched + GOBUF_SP),
 		.sched_lr = field(g, l->g.sched_lr), .sched_fp = field(g, l->g.sched_fp),
 		.syscall_pc = field(g, l->g.syscallpc), .syscall_sp = field(g, l->g.syscallsp),
 		.syscall_fp = field(g, l->g.syscallbp),
 		.start_pc = field(g, l->g.startpc), .go_pc = field(g, l->g.gopc), .parent = field(g, l->g.parent),
-		.panics = gc_load_le64(g + G_PANIC), .labels = field(g, l->g.labels),
+		.panics = gc_load_le64(g + l->g.panic), .labels = field(g, l->g.labels),
 		.wait_reason = reason_of(r->go, status, g[l->g.waitreason]),
-		.m = find_m(r, gc_load_le64(g + G_M)), .locked_m = find_m(r, field(g, l->g.lockedm)),
+		.m = m_of_g(r, addr, gc_load_le64(g + l->g.m), status), .locked_m = find_m(r, field(g, l->g.lockedm)),
 		.signal = gc_load_le32(g + l->g.sig), .sig_code = field(g, l->g.sigcode0),
 		.sig_addr = field(g, l->g.sigcode1), .sig_pc = field(g, l->g.sigpc),
 		.status = (uint8_t)status, .scanning = gc_load_le32(g + l->g.status) & STATUS_SCAN,
 	};
+}
+
+/** It is shown, but some of it is wrong. A thread of C that calls Go may have no code of its own. */
+static bool is_partly_damaged(const struct gc_go *go, const uint8_t *g, unsigned signs)
+{
+	const unsigned needed = GO_SIGN_STATUS | GO_SIGN_STACK | GO_SIGN_SELF;
+
+	return (signs & needed) != needed ||
+	       (go_g_status(go->layout, g) == GC_GO_WAITING && g[go->layout->g.waitreason] >= go->nreasons);
 }
 
 static bool grow(struct reader *r)
@@ -285,6 +328,7 @@ static enum gc_code read_goroutine(struct reader *r, uint64_t addr, struct gc_er
 	struct gc_go *go = r->go;
 	uint8_t buf[GO_MAX_RECORD];
 	const uint8_t *g = record(go, addr, go->layout->g.size, buf);
+	unsigned signs;
 	uint64_t since;
 	uint32_t *slot;
 
@@ -292,17 +336,20 @@ static enum gc_code read_goroutine(struct reader *r, uint64_t addr, struct gc_er
 		r->unreadable++;
 		return GC_OK;
 	}
-	if (!go_g_is_sound(go->layout, g)) {
+	signs = go_g_signs(go, go->layout, addr, g);
+	if (go_is_hidden(go_g_status(go->layout, g))) {
+		r->damaged += !(signs & (GO_SIGN_ID | GO_SIGN_SELF)); /* it never was one */
+		return GC_OK;
+	}
+	if (!go_g_is_sound(signs)) {
 		r->damaged++;
 		return GC_OK;
 	}
-	if (go_is_hidden(go_g_status(go->layout, g)))
-		return GC_OK;
 	if (!grow_index(go))
 		return gc_fail_memory(err);
 	slot = find_slot(go, addr);
-	if (*slot) { /* twice in the list */
-		r->damaged++;
+	if (*slot) {
+		r->twice++;
 		return GC_OK;
 	}
 	if (go->count == r->cap && !grow(r))
@@ -311,7 +358,8 @@ static enum gc_code read_goroutine(struct reader *r, uint64_t addr, struct gc_er
 	r->since[go->count] = since;
 	if (since > r->now && since < INT64_MAX)
 		r->now = since;
-	parse_g(r, addr, g, &go->list[go->count++]);
+	r->partly += is_partly_damaged(go, g, signs);
+	parse_g(r, addr, g, signs, &go->list[go->count++]);
 	*slot = (uint32_t)go->count;
 	return GC_OK;
 }
@@ -337,6 +385,25 @@ static enum gc_code read_list(struct reader *r, struct gc_error *err)
 		r->unreadable += want - got / 8;
 	}
 	free(pointers);
+	return code;
+}
+
+/** Those that the list should lead to, if it is damaged. */
+static enum gc_code read_strays(struct reader *r, struct gc_error *err)
+{
+	const size_t damaged = r->damaged, unreadable = r->unreadable, twice = r->twice, before = r->go->count;
+	enum gc_code code = GC_OK;
+
+	if (r->go->sure_allgs && !unreadable && !twice)
+		return GC_OK;
+	go_find_strays(r->go);
+	go_sort_strays(r->go);
+	for (size_t i = 0; code == GC_OK && i < r->go->nstrays; i++)
+		code = read_goroutine(r, r->go->strays[i].addr, err);
+	r->strays = r->go->count - before;
+	r->damaged = damaged;
+	r->unreadable = unreadable;
+	r->twice = twice;
 	return code;
 }
 
@@ -374,10 +441,17 @@ static void report(const struct reader *r)
 		gc_problem(go->problems, "goroutines", "%" PRIu64 " of them; the first %u are read", go->nallgs,
 			   GC_MAX_GOROUTINES);
 	if (r->unreadable)
-		gc_problem(go->problems, "goroutines", "%zu of %" PRIu64 " are not in the core", r->unreadable,
-			   go->nallgs);
-	if (r->damaged)
-		gc_problem(go->problems, "goroutines", "%zu of %" PRIu64 " are damaged", r->damaged, go->nallgs);
+		gc_problem(go->problems, "goroutines", "%zu of %" PRIu64 " in the runtime's list are not in the "
+			   "core", r->unreadable, go->nallgs);
+	if (r->damaged + r->twice)
+		gc_problem(go->problems, "goroutines", "%zu of %" PRIu64 " in the runtime's list are damaged",
+			   r->damaged + r->twice, go->nallgs);
+	if (r->partly)
+		gc_problem(go->problems, "goroutines", "%zu of %zu are shown though they are partly damaged", r->partly,
+			   go->count);
+	if (r->strays)
+		gc_problem(go->problems, "goroutines", "%zu that the runtime's list does not lead to were found in "
+			   "memory", r->strays);
 }
 
 enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err)
@@ -385,8 +459,6 @@ enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err)
 	struct reader r = { .go = go };
 	enum gc_code code;
 
-	if (!go->allgs)
-		return GC_OK;
 	r.ms = calloc(go->nms + 1, sizeof(*r.ms));
 	if (!r.ms)
 		return gc_fail_memory(err);
@@ -394,6 +466,8 @@ enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err)
 		r.ms[i] = (struct m_addr){ go->ms[i].addr, (uint32_t)i + 1 };
 	qsort(r.ms, go->nms, sizeof(*r.ms), compare_m_addrs);
 	code = read_list(&r, err);
+	if (code == GC_OK)
+		code = read_strays(&r, err);
 	if (code == GC_OK) {
 		look_at_ps(&r);
 		set_minutes(&r);

@@ -7,6 +7,7 @@
 
 #define MAX_LABELS  1024
 #define MAX_TEXT    65536
+#define MAX_ALL     ((size_t)64 << 20) /* bytes of the labels of all goroutines */
 #define MAX_BUCKETS ((uint64_t)1 << 16)
 #define MAX_CHAIN   64
 
@@ -26,13 +27,14 @@ enum {
 #define FIRST_LABEL_SLICE 24   /* Go 1.24: runtime/pprof labelMap is a struct with a slice */
 
 /** The string whose header (pointer, length) is at @header; NULL if it is not there or absurd. */
-static char *read_string(const struct gc_go *go, const uint8_t *header)
+static char *read_string(struct gc_go *go, const uint8_t *header)
 {
 	uint64_t addr = gc_load_le64(header), len = gc_load_le64(header + 8);
 	char *text;
 
-	if (len > MAX_TEXT)
+	if (len > MAX_TEXT || len > MAX_ALL - go->label_bytes)
 		return NULL;
+	go->label_bytes += len;
 	text = malloc(len + 1);
 	if (text && len && gc_space_read_all(&go->p->space, addr, text, len, NULL) != GC_OK) {
 		free(text);
@@ -43,7 +45,8 @@ static char *read_string(const struct gc_go *go, const uint8_t *header)
 	return text;
 }
 
-static void add_label(const struct gc_go *go, const uint8_t *key, const uint8_t *value, struct gc_go_labels *out)
+/** @return false if it is none, and what follows is hardly any */
+static bool add_label(struct gc_go *go, const uint8_t *key, const uint8_t *value, struct gc_go_labels *out)
 {
 	struct gc_go_label label = { read_string(go, key), read_string(go, value) };
 	struct gc_go_label *list = NULL;
@@ -53,13 +56,14 @@ static void add_label(const struct gc_go *go, const uint8_t *key, const uint8_t 
 	if (!list) {
 		free(label.key);
 		free(label.value);
-		return;
+		return false;
 	}
 	out->list = list;
 	list[out->count++] = label;
+	return true;
 }
 
-static void read_slice(const struct gc_go *go, uint64_t addr, struct gc_go_labels *out)
+static void read_slice(struct gc_go *go, uint64_t addr, struct gc_go_labels *out)
 {
 	uint8_t header[16], pair[32];
 	uint64_t list, n;
@@ -68,14 +72,14 @@ static void read_slice(const struct gc_go *go, uint64_t addr, struct gc_go_label
 		return;
 	list = gc_load_le64(header);
 	n = gc_load_le64(header + 8);
-	for (uint64_t i = 0; i < n && i < MAX_LABELS; i++) {
-		if (gc_space_read_all(&go->p->space, list + 32 * i, pair, sizeof(pair), NULL) != GC_OK)
+	for (uint64_t i = 0; n <= MAX_LABELS && i < n; i++) {
+		if (gc_space_read_all(&go->p->space, list + 32 * i, pair, sizeof(pair), NULL) != GC_OK ||
+		    !add_label(go, pair, pair + 16, out))
 			return;
-		add_label(go, pair, pair + 16, out);
 	}
 }
 
-static void read_buckets(const struct gc_go *go, uint64_t first, uint64_t n, struct gc_go_labels *out)
+static void read_buckets(struct gc_go *go, uint64_t first, uint64_t n, struct gc_go_labels *out)
 {
 	uint8_t b[BUCKET_SIZE];
 
@@ -86,14 +90,15 @@ static void read_buckets(const struct gc_go *go, uint64_t first, uint64_t n, str
 			if (gc_space_read_all(&go->p->space, addr, b, sizeof(b), NULL) != GC_OK)
 				return;
 			for (unsigned k = 0; k < BUCKET_COUNT; k++)
-				if (b[k] >= MIN_TOP_HASH)
-					add_label(go, b + BUCKET_KEYS + 16 * k, b + BUCKET_VALUES + 16 * k, out);
+				if (b[k] >= MIN_TOP_HASH &&
+				    !add_label(go, b + BUCKET_KEYS + 16 * k, b + BUCKET_VALUES + 16 * k, out))
+					return;
 			addr = gc_load_le64(b + BUCKET_OVERFLOW);
 		}
 	}
 }
 
-static void read_map(const struct gc_go *go, uint64_t addr, struct gc_go_labels *out)
+static void read_map(struct gc_go *go, uint64_t addr, struct gc_go_labels *out)
 {
 	uint8_t hmap[48];
 	uint64_t map;
@@ -113,7 +118,7 @@ static int compare_labels(const void *a, const void *b)
 	return strcmp(x->key, y->key);
 }
 
-enum gc_code gc_go_labels(const struct gc_go *go, const struct gc_goroutine *g, struct gc_go_labels *out,
+enum gc_code gc_go_labels(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_labels *out,
 			  struct gc_error *err)
 {
 	struct gc_go_labels labels = { .list = NULL };

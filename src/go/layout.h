@@ -18,6 +18,7 @@ enum {
 	MD_VALUES = 80,
 	MD_PCLNTABLE = 104,
 	MD_FTAB = 128,
+	MD_FINDFUNCTAB = 152,
 	MD_MINPC = 160,
 	MD_MAXPC = 168,
 	MD_TEXT = 176,
@@ -28,12 +29,12 @@ enum {
 	/* g */
 	G_STACK_LO = 0,
 	G_STACK_HI = 8,
-	G_PANIC = 32,
-	G_M = 48,
-	G_SCHED = 56,         /* gobuf: sp, pc, g */
-	G_SCHED_SP = 56,
-	G_SCHED_PC = 64,
-	G_SCHED_G = 72,
+	G_STACKGUARD = 16,
+
+	/* gobuf */
+	GOBUF_SP = 0,
+	GOBUF_PC = 8,
+	GOBUF_G = 16,
 
 	/* m */
 	M_G0 = 0,
@@ -57,6 +58,7 @@ struct go_layout {
 		uint16_t status, goid, waitsince, waitreason;
 		uint16_t lockedm, sig, sigcode0, sigcode1, sigpc;
 		uint16_t parent, gopc, startpc, labels;
+		uint16_t panic, m, sched;
 		uint16_t size;    /* bytes to read for all of these */
 	} g;
 	struct {

@@ -2,8 +2,9 @@
 #include "gocore/buildinfo.h"
 #include "gocore/go.h"
 
-/** Has the image Go code, as far as its file or its notes in the core tell? */
-static bool is_go(const struct gc_image *image)
+#include "go/go_private.h"
+
+bool go_image_is_go(const struct gc_image *image)
 {
 	struct gc_buildinfo info;
 	const uint8_t *bytes;
@@ -26,7 +27,7 @@ bool gc_go_is_likely(const struct gc_process *p)
 	enum gc_code code;
 
 	for (size_t i = 0; i < p->images.count; i++)
-		if (is_go(&p->images.list[i]))
+		if (go_image_is_go(&p->images.list[i]))
 			return true;
 	if (program && program->file)
 		return false;

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +6,6 @@
 
 #include "go/go_private.h"
 
-#define MAX_MODULES   256
 #define MAX_TEXTSECTS 4096
 #define MAX_TABLE     ((uint64_t)4 << 30)
 #define MD_HEADER_MAX 4096   /* largest plausible distance from pcHeader to the names */
@@ -74,11 +72,7 @@ static bool is_slice(const uint8_t *md, unsigned off)
 	return word(md, off + 8) == word(md, off + 16) && word(md, off + 8) < MAX_TABLE;
 }
 
-/**
- * Is this a runtime.moduledata? Its tables follow each other behind the
- * pcHeader, and ftab and pclntable start together.
- */
-static bool is_moduledata(const uint8_t *md)
+bool go_is_moduledata(const uint8_t *md)
 {
 	uint64_t header = word(md, MD_PCHEADER), last = header;
 
@@ -94,7 +88,21 @@ static bool is_moduledata(const uint8_t *md)
 	       word(md, MD_MINPC) < word(md, MD_MAXPC) && word(md, MD_MINPC) >= word(md, MD_TEXT);
 }
 
-static void parse_moduledata(struct gc_go_moduledata *m, uint64_t addr, const uint8_t *md, const struct go_layout *layout)
+/** All that the pcHeader says the moduledata says too. */
+static void set_header(struct gc_go_moduledata *m, const uint8_t *md, const struct go_layout *layout)
+{
+	const uint64_t start = word(md, MD_PCHEADER);
+	struct gc_pclntab_header h = {
+		.is_118 = layout->minor < 20, .nfunc = word(md, MD_FTAB + 8) - 1, .text = m->text,
+		.names = word(md, MD_NAMES) - start, .cus = word(md, MD_CUS) - start,
+		.files = word(md, MD_FILES) - start, .values = word(md, MD_VALUES) - start,
+		.funcs = word(md, MD_PCLNTABLE) - start,
+	};
+
+	gc_pclntab_make_header(&h, m->header);
+}
+
+void go_parse_moduledata(struct gc_go_moduledata *m, uint64_t addr, const uint8_t *md, const struct go_layout *layout)
 {
 	*m = (struct gc_go_moduledata){
 		.addr = addr, .pclntab = word(md, MD_PCHEADER),
@@ -108,11 +116,11 @@ static void parse_moduledata(struct gc_go_moduledata *m, uint64_t addr, const ui
 		.types = word(md, layout->md.types), .etypes = word(md, layout->md.etypes),
 		.gofunc = word(md, layout->md.gofunc),
 	};
+	set_header(m, md, layout);
 }
 
-/** runtime.textsect: vaddr, end, baseaddr. Only if there are several. */
-static size_t read_sections(struct gc_go_moduledata *m, const struct go_memory *mem, const uint8_t *md,
-			    const struct go_layout *layout)
+size_t go_read_sections(struct gc_go_moduledata *m, const struct go_memory *mem, const uint8_t *md,
+			const struct go_layout *layout)
 {
 	uint64_t addr = word(md, layout->md.textsectmap), n = word(md, layout->md.textsectmap + 8);
 	uint8_t row[24];
@@ -149,9 +157,28 @@ static bool copy_table(struct gc_go_moduledata *m, const struct go_memory *mem)
 	return m->copy && m->present;
 }
 
-/** @param bytes the table in one piece, or NULL */
-static enum gc_code open_table(struct gc_go_moduledata *m, const struct go_memory *mem, const uint8_t *bytes,
-			       size_t nsections, uint8_t quantum, struct gc_error *err)
+/** Is it none at all, rather than one of a version that is not known? Their magic numbers are neighbours. */
+static bool is_garbage(const uint8_t *header)
+{
+	return gc_load_le32(header) >> 8 != 0xffffff || gc_load_le16(header + 4) != 0 || header[7] != 8;
+}
+
+/** Judge the header that is there by what the moduledata says. @return false if there is none to use */
+static bool check_header(struct gc_go_moduledata *m, uint8_t *header, uint8_t quantum)
+{
+	bool is_header = gc_pclntab_is_header(header, quantum);
+
+	if (gc_load_le32(m->header) == 0) /* no moduledata */
+		return is_header;
+	m->header[6] = quantum;
+	memcpy(m->header, header, is_header ? 4 : 0);
+	m->bad_header = gc_pclntab_headers_differ(m->header, header) && (is_header || is_garbage(header)) &&
+			gc_pclntab_is_header(m->header, quantum);
+	return is_header || m->bad_header;
+}
+
+enum gc_code go_open_table(struct gc_go_moduledata *m, const struct go_memory *mem, const uint8_t *bytes,
+			   size_t nsections, uint8_t quantum, struct gc_error *err)
 {
 	struct gc_pclntab_source src = {
 		.bytes = bytes, .len = m->pclntab_len, .text = m->text, .sections = m->sections,
@@ -163,8 +190,10 @@ static enum gc_code open_table(struct gc_go_moduledata *m, const struct go_memor
 
 	if (m->pclntab_len > MAX_TABLE || !go_read(mem, m->pclntab, header, sizeof(header)))
 		return gc_fail(err, GC_E_FAULT, "the pclntab at 0x%" PRIx64 " is not in the core", m->pclntab);
-	if (!gc_pclntab_is_header(header, quantum))
+	if (!check_header(m, header, quantum))
 		return gc_fail(err, GC_E_FORMAT, "no pclntab of Go 1.18 or later at 0x%" PRIx64, m->pclntab);
+	if (m->bad_header)
+		src.header = m->header;
 	if (!bytes) {
 		if (!copy_table(m, mem))
 			return gc_fail_memory(err);
@@ -192,106 +221,6 @@ void gc_go_modules_deinit(struct gc_go_modules *modules)
 	*modules = (struct gc_go_modules){ .list = NULL };
 }
 
-/* The modules of a process */
-
-struct finder {
-	struct gc_go_modules *out;
-	const struct gc_process *p;
-	const struct go_layout *layout;
-	struct gc_problems *problems;
-	struct go_memory mem;
-	bool failed;
-};
-
-/** The pclntab in place if it lies in one piece. */
-static const uint8_t *one_piece(const struct gc_process *p, const struct gc_go_moduledata *m)
-{
-	const uint8_t *bytes = NULL;
-	uint64_t len = gc_space_peek(&p->space, m->pclntab, &bytes);
-
-	return len >= m->pclntab_len ? bytes : NULL;
-}
-
-static bool found_moduledata(void *data, uint64_t addr, const uint8_t *md)
-{
-	struct finder *f = data;
-	struct gc_go_moduledata *list, *m;
-	struct gc_error err;
-	size_t nsections;
-	char where[64];
-
-	if (!is_moduledata(md))
-		return true;
-	for (size_t i = 0; i < f->out->count; i++)
-		if (f->out->list[i].pclntab == word(md, MD_PCHEADER))
-			return true;
-	list = realloc(f->out->list, (f->out->count + 1) * sizeof(*list));
-	if (!list) {
-		f->failed = true;
-		return false;
-	}
-	f->out->list = list;
-	m = &list[f->out->count++];
-	parse_moduledata(m, addr, md, f->layout);
-	m->image = gc_images_at(&f->p->images, m->text);
-	nsections = read_sections(m, &f->mem, md, f->layout);
-	if (open_table(m, &f->mem, one_piece(f->p, m), nsections, f->p->core.arch->go_abi.quantum, &err) != GC_OK) {
-		snprintf(where, sizeof(where), "Go module at 0x%" PRIx64, addr);
-		gc_problem(f->problems, where, "no function names: %s", err.text);
-	}
-	return f->out->count < MAX_MODULES;
-}
-
-/** May a moduledata lie in @r? The linker puts it into data, which may have become read-only since. */
-static bool may_hold(const struct gc_range *r, int pass)
-{
-	if (!gc_range_served(r) || !r->bytes || r->flags & PF_X)
-		return false;
-	switch (pass) {
-	case 0: /* the data of images */
-		return (r->file || r->image) && r->flags & PF_W;
-	case 1: /* what was made read-only */
-		return (r->file || r->image) && !(r->flags & PF_W);
-	default: /* cores that do not name their files */
-		return !r->file && !r->image && r->flags & PF_W;
-	}
-}
-
-enum gc_code go_modules_of_process(struct gc_go_modules *out, const struct gc_process *p,
-				   const struct go_layout *layout, struct gc_problems *problems,
-				   struct gc_error *err)
-{
-	const struct gc_space *space = &p->space;
-	uint64_t budget = GO_SCAN_BUDGET;
-	struct finder f = {
-		.out = out, .p = p, .layout = layout, .problems = problems,
-		.mem = { go_read_space, (void *)space },
-	};
-
-	*out = (struct gc_go_modules){ .list = NULL };
-	for (int pass = 0; pass < 3 && !out->count; pass++) {
-		for (size_t i = 0; i < space->count && !f.failed && out->count < MAX_MODULES; i++) {
-			struct go_scan scan = {
-				.mem = f.mem, .at = space->ranges[i].start, .budget = &budget, .ahead = MD_SIZE,
-				.visit = found_moduledata, .data = &f,
-			};
-
-			if (!may_hold(&space->ranges[i], pass))
-				continue;
-			while (i + 1 < space->count && space->ranges[i + 1].start == space->ranges[i].end &&
-			       may_hold(&space->ranges[i + 1], pass))
-				i++;
-			scan.end = space->ranges[i].end;
-			go_scan_run(&scan);
-		}
-	}
-	if (f.failed) {
-		gc_go_modules_deinit(out);
-		return gc_fail_memory(err);
-	}
-	return out->count ? GC_OK : gc_fail(err, GC_E_NOT_FOUND, "no Go code in this process");
-}
-
 /* The module of a file */
 
 struct relocation {
@@ -312,8 +241,8 @@ static int compare_relocations(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-/** Elf64_Rela: offset, info, addend */
-static bool read_relocations(struct file_memory *m)
+/** Those of [@start, @end). Elf64_Rela: offset, info, addend */
+static bool read_relocations(struct file_memory *m, uint64_t start, uint64_t end)
 {
 	uint32_t relative = m->file->phdrs.machine == EM_AARCH64 ? R_RELATIVE_AARCH64 : R_RELATIVE_X86_64;
 	uint64_t addr, size, len;
@@ -328,7 +257,8 @@ static bool read_relocations(struct file_memory *m)
 	if (!m->list)
 		return false;
 	for (uint64_t off = 0; size - off >= 24; off += 24)
-		if ((uint32_t)gc_load_le64(bytes + off + 8) == relative)
+		if ((uint32_t)gc_load_le64(bytes + off + 8) == relative && gc_load_le64(bytes + off) >= start &&
+		    gc_load_le64(bytes + off) < end)
 			m->list[m->count++] = (struct relocation){ gc_load_le64(bytes + off),
 								   gc_load_le64(bytes + off + 16) };
 	qsort(m->list, m->count, sizeof(*m->list), compare_relocations);
@@ -379,7 +309,7 @@ static bool found_in_file(void *data, uint64_t addr, const uint8_t *md)
 {
 	struct file_finder *f = data;
 
-	if (!is_moduledata(md))
+	if (!go_is_moduledata(md))
 		return true;
 	memcpy(f->md, md, MD_SIZE);
 	f->addr = addr;
@@ -408,6 +338,30 @@ static void find_in_file(struct file_finder *f, struct file_memory *mem)
 	}
 }
 
+bool go_file_moduledata_at(struct gc_elf_file *file, uint64_t addr, uint8_t md[MD_SIZE])
+{
+	struct file_memory mem = { .file = file };
+	bool found;
+
+	found = addr < UINT64_MAX - MD_SIZE && read_relocations(&mem, addr, addr + MD_SIZE) &&
+		read_relocated(&mem, addr, md, MD_SIZE) && go_is_moduledata(md);
+	free(mem.list);
+	return found;
+}
+
+uint64_t go_file_moduledata(struct gc_elf_file *file, uint8_t md[MD_SIZE])
+{
+	struct file_memory mem = { .file = file };
+	struct file_finder f = { .addr = 0 };
+
+	if (read_relocations(&mem, 0, UINT64_MAX))
+		find_in_file(&f, &mem);
+	free(mem.list);
+	if (f.addr)
+		memcpy(md, f.md, MD_SIZE);
+	return f.addr;
+}
+
 static enum gc_code add_file_module(struct gc_go_modules *out, struct file_memory *mem, int minor,
 				    struct gc_error *err)
 {
@@ -428,14 +382,14 @@ static enum gc_code add_file_module(struct gc_go_modules *out, struct file_memor
 	if (!out->list)
 		return gc_fail_memory(err);
 	out->count = 1;
-	parse_moduledata(&out->list[0], f.addr, f.md, layout);
-	nsections = read_sections(&out->list[0], &reader, f.md, layout);
+	go_parse_moduledata(&out->list[0], f.addr, f.md, layout);
+	nsections = go_read_sections(&out->list[0], &reader, f.md, layout);
 	if (!gc_elf_at(mem->file, out->list[0].pclntab, &bytes, &len))
 		len = 0;
 	if (len < out->list[0].pclntab_len)
 		out->list[0].pclntab_len = len;
 	/* the tables themselves have no relocations */
-	return open_table(&out->list[0], &plain, len ? bytes : NULL, nsections, arch->go_abi.quantum, err);
+	return go_open_table(&out->list[0], &plain, len ? bytes : NULL, nsections, arch->go_abi.quantum, err);
 }
 
 enum gc_code gc_go_module_of_file(struct gc_go_modules *out, struct gc_elf_file *file, int minor,
@@ -445,7 +399,7 @@ enum gc_code gc_go_module_of_file(struct gc_go_modules *out, struct gc_elf_file 
 	struct gc_go_modules found = { .list = NULL };
 	enum gc_code code;
 
-	code = read_relocations(&mem) ? add_file_module(&found, &mem, minor, err) : gc_fail_memory(err);
+	code = read_relocations(&mem, 0, UINT64_MAX) ? add_file_module(&found, &mem, minor, err) : gc_fail_memory(err);
 	free(mem.list);
 	if (code == GC_OK)
 		*out = found;

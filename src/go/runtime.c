@@ -7,6 +7,7 @@
 #include "go/go_private.h"
 
 #define MAX_CANDIDATES 256   /* chains of Ms that are tried */
+#define MAX_SLICES     64    /* that may be allgs */
 #define ALLGS_SAMPLE   64    /* goroutines looked at to tell allgs from other slices */
 #define MAX_REASONS    128
 #define MAX_REASON     64    /* longest text */
@@ -39,20 +40,21 @@ int gc_go_minor(const char *version)
 	return at ? atoi(at + strlen("go1.")) : 0;
 }
 
-/** Does a runtime.g at @g point back to itself (g.sched.g)? Every one that ever ran does. */
+/** Does what lies at @g seem a runtime.g? */
 static bool is_g(struct gc_go *go, uint64_t g)
 {
-	uint64_t self;
+	uint8_t start[GO_MAX_G];
 
-	return g && g % 8 == 0 && go_word(go, g + G_SCHED_G, &self) && self == g;
+	return g && g % 8 == 0 &&
+	       gc_space_read_all(&go->p->space, g, start, go->layout->g.sched + GOBUF_G + 8U, NULL) == GC_OK &&
+	       go_g_seems(start, g, go->layout->g.sched);
 }
 
-/** Is it an m whose g0 points back? */
-static bool is_m(struct gc_go *go, uint64_t m)
+bool go_is_m(struct gc_go *go, uint64_t m)
 {
 	uint64_t g0, back;
 
-	return m && m % 8 == 0 && go_word(go, m + M_G0, &g0) && g0 && go_word(go, g0 + G_M, &back) && back == m;
+	return m && m % 8 == 0 && go_word(go, m + M_G0, &g0) && g0 && go_word(go, g0 + go->layout->g.m, &back) && back == m;
 }
 
 /** Length of the chain of Ms from @m on; 0 if it does not end at m0. */
@@ -61,7 +63,7 @@ static size_t chain_length(struct gc_go *go, uint64_t m)
 	uint64_t last = 0;
 	size_t n = 0;
 
-	while (m && n < GC_MAX_MS && is_m(go, m)) {
+	while (m && n < GC_MAX_MS && go_is_m(go, m)) {
 		last = m;
 		n++;
 		if (!go_word(go, m + go->layout->m.alllink, &m))
@@ -79,7 +81,7 @@ static bool visit_m0(void *data, uint64_t addr, const uint8_t *bytes)
 	uint64_t g0 = gc_load_le64(bytes);
 
 	md = go->runtime;
-	if (g0 < md->noptrdata || g0 >= md->enoptrbss || g0 % 8 || !is_m(go, addr))
+	if (g0 < md->noptrdata || g0 >= md->enoptrbss || g0 % 8 || !go_is_m(go, addr))
 		return true;
 	go->m0 = addr;
 	return false;
@@ -98,7 +100,7 @@ static bool visit_allm(void *data, uint64_t addr, const uint8_t *bytes)
 	size_t n;
 
 	(void)addr;
-	if (!is_m(s->go, m))
+	if (!go_is_m(s->go, m))
 		return true;
 	n = chain_length(s->go, m);
 	if (n > s->best) {
@@ -106,30 +108,6 @@ static bool visit_allm(void *data, uint64_t addr, const uint8_t *bytes)
 		s->go->allm = m;
 	}
 	return ++s->tried < MAX_CANDIDATES;
-}
-
-/** Are @len pointers at @list goroutines, as far as the first ones tell? */
-static bool is_allgs(struct gc_go *go, uint64_t list, uint64_t len)
-{
-	uint64_t n = len < ALLGS_SAMPLE ? len : ALLGS_SAMPLE, good = 0, g;
-
-	for (uint64_t i = 0; i < n; i++)
-		good += go_word(go, list + 8 * i, &g) && is_g(go, g);
-	return 2 * good >= n;
-}
-
-static bool visit_allgs(void *data, uint64_t addr, const uint8_t *bytes)
-{
-	struct gc_go *go = data;
-	uint64_t list = gc_load_le64(bytes), len = gc_load_le64(bytes + 8), cap = gc_load_le64(bytes + 16), last;
-
-	(void)addr;
-	if (!list || list % 8 || !len || len > cap || cap > (uint64_t)1 << 32 || len <= go->nallgs ||
-	    !go_word(go, list + 8 * (len - 1), &last) || !is_allgs(go, list, len))
-		return true;
-	go->allgs = list;
-	go->nallgs = len;
-	return true;
 }
 
 /** Scan what the core has of [@start, @end). */
@@ -168,44 +146,133 @@ static void scan_for(struct gc_go *go, size_t ahead, bool (*visit)(void *, uint6
 		scan_data(go, md->noptrdata, md->enoptrbss, ahead, visit, data);
 }
 
-struct symbol_search {
-	struct gc_go *go;
-	uint64_t bias;
+/** How many of the first pointers at @list lead to goroutines, out of *@n. */
+static uint64_t count_gs(struct gc_go *go, uint64_t list, uint64_t len, uint64_t *n)
+{
+	uint64_t good = 0, g;
+
+	*n = len < ALLGS_SAMPLE ? len : ALLGS_SAMPLE;
+	for (uint64_t i = 0; i < *n; i++)
+		good += go_word(go, list + 8 * i, &g) && is_g(go, g);
+	return good;
+}
+
+/** Is @list one of @len pointers, by all that can be said without looking at what they point to? */
+static bool is_list(struct gc_go *go, uint64_t list, uint64_t len)
+{
+	uint64_t word;
+
+	return list && list % 8 == 0 && len && len <= (uint64_t)1 << 32 && go_word(go, list, &word) &&
+	       go_word(go, list + 8 * (len - 1), &word);
+}
+
+/** A slice of pointers some of which lead to goroutines. */
+struct allgs_candidate {
+	uint64_t list, len;
+	bool most;          /* of its pointers do */
+	unsigned seen;      /* how often the list is pointed at: runtime.allgptr does so too (runtime/proc.go) */
 };
 
-/** The program's own symbols, if it has some. Values are checked like those of a scan. */
-static bool visit_symbol(void *data, const struct gc_symbol *sym)
-{
-	struct symbol_search *s = data;
-	struct gc_go *go = s->go;
-	uint64_t addr = sym->value + s->bias, list, len;
+struct allgs_search {
+	struct gc_go *go;
+	struct allgs_candidate list[MAX_SLICES];
+	size_t count;
+};
 
-	if (strncmp(sym->name, "runtime.", 8) != 0)
+static bool visit_allgs(void *data, uint64_t addr, const uint8_t *bytes)
+{
+	uint64_t list = gc_load_le64(bytes), len = gc_load_le64(bytes + 8), cap = gc_load_le64(bytes + 16), good, n;
+	struct allgs_search *s = data;
+
+	(void)addr;
+	if (len > cap || !is_list(s->go, list, len))
 		return true;
-	if (!go->m0 && strcmp(sym->name, "runtime.m0") == 0 && is_m(go, addr)) {
-		go->m0 = addr;
-	} else if (!go->allgs && strcmp(sym->name, "runtime.allgs") == 0 && go_word(go, addr, &list) &&
-		   go_word(go, addr + 8, &len) && len && is_allgs(go, list, len)) {
-		go->allgs = list;
-		go->nallgs = len;
-	}
+	good = count_gs(s->go, list, len, &n);
+	if (good)
+		s->list[s->count++] = (struct allgs_candidate){ .list = list, .len = len, .most = 2 * good >= n };
+	return s->count < MAX_SLICES;
+}
+
+static bool visit_pointer(void *data, uint64_t addr, const uint8_t *bytes)
+{
+	struct allgs_search *s = data;
+
+	(void)addr;
+	for (size_t i = 0; i < s->count; i++)
+		s->list[i].seen += s->list[i].list == gc_load_le64(bytes);
 	return true;
+}
+
+/** Is @a more likely the list of all goroutines? */
+static bool is_better(const struct allgs_candidate *a, const struct allgs_candidate *b)
+{
+	bool sure = a->seen > 1, other = b->seen > 1;
+
+	if (sure != other)
+		return sure;
+	return a->most != b->most ? a->most : a->len > b->len;
+}
+
+static void find_allgs(struct gc_go *go)
+{
+	struct allgs_search s = { .go = go };
+	const struct gc_go_moduledata *md = go->runtime;
+	const struct allgs_candidate *best = NULL;
+
+	scan_data(go, md->bss, md->ebss, 24, visit_allgs, &s);
+	if (!s.count)
+		scan_data(go, md->noptrdata, md->enoptrbss, 24, visit_allgs, &s);
+	if (s.count)
+		scan_data(go, md->noptrdata, md->enoptrbss, 8, visit_pointer, &s);
+	for (size_t i = 0; i < s.count; i++)
+		if (!best || is_better(&s.list[i], best))
+			best = &s.list[i];
+	if (!best || !best->most)
+		return;
+	go->allgs = best->list;
+	go->nallgs = best->len;
+	go->sure_allgs = best->seen > 1;
+}
+
+/* The program's own symbols, if it has some */
+
+/** A word of the runtime's by its name; @return false if there is no such symbol. */
+static bool symbol_word(struct gc_go *go, const char *name, uint64_t off, uint64_t *out)
+{
+	const struct gc_image *image = go->runtime->image;
+	struct gc_symbol sym;
+
+	return gc_elf_symbol_named(image->file, name, &sym) && go_word(go, sym.value + image->bias + off, out);
 }
 
 static void ask_symbols(struct gc_go *go)
 {
 	const struct gc_image *image = go->runtime->image;
-	struct symbol_search s = { go, image && image->has_bias ? image->bias : 0 };
+	struct gc_symbol sym;
+	uint64_t list, len;
 
-	if (image && image->file && image->has_bias)
-		gc_elf_symbols(image->file, false, visit_symbol, &s, NULL);
+	if (!image || !image->file || !image->has_bias)
+		return;
+	if (!go->m0 && gc_elf_symbol_named(image->file, "runtime.m0", &sym) && go_is_m(go, sym.value + image->bias))
+		go->m0 = sym.value + image->bias;
+	/* allgptr and allglen say the same as the slice, for those who read it without a lock (runtime/proc.go) */
+	if (!(symbol_word(go, "runtime.allgs", 0, &list) && symbol_word(go, "runtime.allgs", 8, &len) &&
+	      is_list(go, list, len))) {
+		if (!symbol_word(go, "runtime.allgptr", 0, &list) || !symbol_word(go, "runtime.allglen", 0, &len) ||
+		    !is_list(go, list, len))
+			return;
+		gc_problem(go->problems, "Go runtime", "runtime.allgs is damaged; runtime.allgptr and allglen are used");
+	}
+	go->allgs = list;
+	go->nallgs = len;
+	go->sure_allgs = true;
 }
 
 static void find_in_module(struct gc_go *go)
 {
 	scan_for(go, 8, visit_m0, go, &go->m0);
-	scan_for(go, 24, visit_allgs, go, &go->allgs);
-	if (!go->m0 || !go->allgs)
+	find_allgs(go);
+	if (!go->m0 || !go->sure_allgs)
 		ask_symbols(go);
 }
 
@@ -220,11 +287,23 @@ void go_find_allm(struct gc_go *go)
 		go->allm = go->m0;
 }
 
+/** If the moduledata lies about where its data is: all that the file's image may write. */
+static void widen(const struct gc_process *p, struct gc_go_moduledata *m)
+{
+	go_image_data(p, m->image, &m->noptrdata, &m->enoptrbss);
+	m->bss = m->noptrdata;
+	m->edata = m->ebss = m->enoptrbss;
+}
+
 void go_find_runtime(struct gc_go *go)
 {
-	for (size_t i = 0; i < go->modules.count && !go->m0 && !go->allgs; i++) {
-		go->runtime = &go->modules.list[i];
-		find_in_module(go);
+	for (int wide = 0; wide < 2; wide++) {
+		for (size_t i = 0; i < go->modules.count && !go->m0 && !go->allgs; i++) {
+			if (wide)
+				widen(go->p, &go->modules.list[i]);
+			go->runtime = &go->modules.list[i];
+			find_in_module(go);
+		}
 	}
 	if (!go->m0 && !go->allgs)
 		go->runtime = NULL;
@@ -269,6 +348,11 @@ static bool visit_reasons(void *data, uint64_t addr, const uint8_t *bytes)
 	return false;
 }
 
+static bool is_known_version(const struct gc_go *go)
+{
+	return go->minor && go->minor <= go_layouts[go_nlayouts - 1].minor;
+}
+
 enum gc_code go_find_reasons(struct gc_go *go, struct gc_error *err)
 {
 	struct reason_search s = { .go = go };
@@ -276,7 +360,7 @@ enum gc_code go_find_reasons(struct gc_go *go, struct gc_error *err)
 	size_t n;
 
 	go_wait_reasons(go->layout->minor, &go->reasons, &go->nreasons);
-	if (!go->runtime || (go->minor && go->minor <= go_layouts[go_nlayouts - 1].minor))
+	if (!go->runtime || is_known_version(go))
 		return GC_OK;
 	scan_data(go, go->runtime->noptrdata, go->runtime->edata, 32, visit_reasons, &s);
 	if (!s.array)
@@ -312,32 +396,32 @@ static void read_version(struct gc_go *go)
 /** That of the version if it is known and fits, else what fits. */
 static void choose_layout(struct gc_go *go)
 {
-	int newest = go_layouts[go_nlayouts - 1].minor;
 	const struct go_layout *wanted = go->layout;
-	bool known = go->minor && go->minor <= newest;
+	const bool known = is_known_version(go);
 
 	go_find_allm(go);
-	if (known && (!go->allgs || go_layout_fits(go, wanted)))
+	if (!go->sure_allgs)
+		go_find_strays(go);
+	if (known && (!(go->allgs || go->nstrays) || go_layout_fits(go, wanted)))
 		return;
 	if (go_fit_layout(go)) {
 		gc_problem(go->problems, "Go runtime", "%s is not known here: its structures are read by what fits",
 			   go->has_info ? go->info.version : "its version");
 		return;
 	}
-	if (known) {
+	if (known) { /* no other fits better: what is damaged will be told */
 		go->layout = wanted;
 		go_find_allm(go);
+	} else if (go->allgs || go->nstrays) {
+		gc_problem(go->problems, "Go runtime", "its goroutines do not look like those of any known version of Go");
 	}
-	if (go->allgs)
-		gc_problem(go->problems, "Go runtime", "its goroutines do not look like those of %s",
-			   known ? go->info.version : "any known version of Go");
 }
 
 static enum gc_code read_runtime(struct gc_go *go, struct gc_error *err)
 {
 	enum gc_code code;
 
-	code = go_modules_of_process(&go->modules, go->p, go->layout, go->problems, err);
+	code = go_modules_of_process(&go->modules, go->p, go->layout, is_known_version(go), go->problems, err);
 	if (code != GC_OK)
 		return code;
 	go_find_runtime(go);
@@ -382,6 +466,8 @@ void gc_go_close(struct gc_go *go)
 	for (size_t i = 0; go->own_reasons && i < MAX_REASONS; i++)
 		free(go->own_reasons[i]);
 	free(go->own_reasons);
+	free(go->strays);
+	free(go->stray_ms);
 	free(go->list);
 	free(go->index.slots);
 	free(go->ms);

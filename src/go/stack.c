@@ -206,7 +206,7 @@ static bool cross_to_c(struct gc_go *go, const struct go_pc *what, struct gc_go_
 	struct gc_go_state c = *s;
 	uint64_t sp = s->callback_sp;
 
-	if (!m || (!sp && !go_word(go, m->g0 + G_SCHED_SP, &sp)) || ++c.switches > MAX_SWITCHES ||
+	if (!m || (!sp && !go_word(go, m->g0 + go->layout->g.sched + GOBUF_SP, &sp)) || ++c.switches > MAX_SWITCHES ||
 	    !go_word(go, sp + go->abi->callback_sp, &c.callback_sp))
 		return false;
 	c.sp = sp;
@@ -433,7 +433,9 @@ bool gc_go_from_regs(const struct gc_go *go, gc_tid tid, const struct gc_regs *r
 
 static bool is_running(const struct gc_go *go, const struct gc_goroutine *g)
 {
-	return g->m && go->ms[g->m - 1].curg == g->addr && (g->status == GC_GO_RUNNING || g->status == GC_GO_SYSCALL);
+	if (!g->m) /* its M is damaged, or its thread is not in the core */
+		return g->status == GC_GO_RUNNING;
+	return go->ms[g->m - 1].curg == g->addr && (g->status == GC_GO_RUNNING || g->status == GC_GO_SYSCALL);
 }
 
 bool gc_go_from_goroutine(const struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out)
@@ -529,11 +531,40 @@ enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, s
 	return code;
 }
 
+/** Is one of the frames on the goroutine's stack? */
+static bool is_on_stack(const struct gc_goroutine *g, const struct gc_frames *frames)
+{
+	for (size_t i = 0; i < frames->count; i++)
+		if (frames->list[i].sp >= g->stack_lo && frames->list[i].sp < g->stack_hi)
+			return true;
+	return false;
+}
+
+/** The thread whose M is damaged: one without an M that has frames on the goroutine's stack. */
+static bool lost_thread(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out)
+{
+	const struct gc_core *core = &go->p->core;
+	bool found = false;
+
+	for (size_t i = 0; i < core->nthreads && !found; i++) {
+		struct gc_frames frames = { .list = NULL };
+
+		if (gc_go_m_of_thread(go, core->threads[i].tid) ||
+		    go_thread_state(go, &core->threads[i], out, NULL) != GC_OK)
+			continue;
+		found = gc_go_unwind(go, out, &frames, NULL, NULL) == GC_OK && is_on_stack(g, &frames);
+		gc_frames_deinit(&frames);
+	}
+	return found;
+}
+
 static enum gc_code running_state(struct gc_go *go, const struct gc_goroutine *g, struct gc_go_state *out,
 				  struct gc_error *err)
 {
 	const struct gc_thread *thread = thread_of(go, gc_go_tid(go, g));
 
+	if (!thread && lost_thread(go, g, out))
+		return GC_OK;
 	if (!thread)
 		return gc_fail(err, GC_E_NOT_FOUND, "it runs on a thread that is not in the core");
 	return go_thread_state(go, thread, out, err);

@@ -242,6 +242,9 @@ static enum gc_code frames_of(struct goroutines *g, const struct gc_goroutine *g
 		gc_problem(g->problems, where, "%s", why.text);
 	else if (end.how == GC_GO_DAMAGED)
 		gc_problem(g->problems, where, "the stack ends early: %s", end.why.text);
+	else if (end.how == GC_GO_C && !frames->count && gc_go_get_modules(g->go)->count)
+		gc_problem(g->problems, where, "no stack: it goes on at 0x%" PRIx64 ", which is in no Go function",
+			   end.state.pc);
 	else if (is_cut(g, goroutine, frames, &end))
 		gc_problem(g->problems, where, "the stack ends early: the return address 0x%" PRIx64
 			   " is in no Go function", end.state.pc);

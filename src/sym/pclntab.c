@@ -109,6 +109,26 @@ bool gc_pclntab_is_header(const uint8_t *bytes, uint8_t quantum)
 	return gc_load_le64(bytes + H_NFUNC) < MAX_FUNCS;
 }
 
+void gc_pclntab_make_header(const struct gc_pclntab_header *h, uint8_t out[GC_PCLNTAB_HEADER])
+{
+	memset(out, 0, GC_PCLNTAB_HEADER);
+	gc_store_le32(out, h->is_118 ? MAGIC_118 : MAGIC_120);
+	out[H_QUANTUM] = h->quantum;
+	out[H_PTR_SIZE] = 8;
+	gc_store_le64(out + H_NFUNC, h->nfunc);
+	gc_store_le64(out + H_TEXT, h->text);
+	gc_store_le64(out + H_NAMES, h->names);
+	gc_store_le64(out + H_CUS, h->cus);
+	gc_store_le64(out + H_FILES, h->files);
+	gc_store_le64(out + H_VALUES, h->values);
+	gc_store_le64(out + H_FUNCS, h->funcs);
+}
+
+bool gc_pclntab_headers_differ(const uint8_t *a, const uint8_t *b)
+{
+	return memcmp(a, b, H_NFUNC + 8) != 0 || memcmp(a + H_NAMES, b + H_NAMES, GC_PCLNTAB_HEADER - H_NAMES) != 0;
+}
+
 static void set_part(struct gc_pclntab *t, const uint8_t *header, unsigned field, uint64_t *start, uint64_t *end)
 {
 	uint64_t next = gc_load_le64(header + field + 8);
@@ -122,7 +142,7 @@ enum gc_code gc_pclntab_init(struct gc_pclntab *t, const struct gc_pclntab_sourc
 	const uint8_t *header;
 
 	*t = (struct gc_pclntab){ .src = *src };
-	header = at(t, 0, GC_PCLNTAB_HEADER);
+	header = src->header ? src->header : at(t, 0, GC_PCLNTAB_HEADER);
 	if (!header)
 		return gc_fail(err, GC_E_TRUNCATED, "no pclntab header");
 	if (gc_load_le32(header) <= MAGIC_116 + 1 && gc_load_le32(header) >= MAGIC_116)
@@ -137,6 +157,7 @@ enum gc_code gc_pclntab_init(struct gc_pclntab *t, const struct gc_pclntab_sourc
 	set_part(t, header, H_FILES, &t->files, &t->files_end);
 	set_part(t, header, H_VALUES, &t->values, &t->values_end);
 	t->funcs = gc_load_le64(header + H_FUNCS);
+	t->src.header = NULL;
 	if (t->nfunc && t->funcs >= src->len)
 		return gc_fail(err, GC_E_TRUNCATED, "the functions of the pclntab are missing");
 	return GC_OK;

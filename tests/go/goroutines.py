@@ -29,21 +29,6 @@ except ImportError:
 
 # Cores
 
-class Unpacked:
-    """A folder like that of a gocore.Case, unpacked by somebody else."""
-
-    def __init__(self, base, arch, name):
-        self.arch, self.name, self.dir = arch, name, os.path.join(base, arch, name)
-        self.core = os.path.join(self.dir, 'core')
-        self.bin = os.path.join(self.dir, 'bin')
-        self.sysroot = os.path.join(base, arch, 'sysroot')
-        with open(os.path.join(self.dir, 'expect.txt'), errors='replace') as f:
-            self.expect = gocore.Expect(f.read())
-
-    def __str__(self):
-        return '%s/%s' % (self.arch, self.name)
-
-
 def cases():
     """Go cores, each once."""
     seen, base = set(), os.environ.get('GOCORE_UNPACKED')
@@ -52,7 +37,7 @@ def cases():
             for name in sorted(os.listdir(os.path.join(base, arch))):
                 if re.search(r'-go1\.', name) and os.path.exists(os.path.join(base, arch, name, 'bin')):
                     seen.add((arch, name))
-                    yield Unpacked(base, arch, name)
+                    yield gocore.Unpacked(base, arch, name)
         for name in sorted(os.listdir(os.path.join(gocore.CORES, arch))):
             if re.search(r'-go1\.', name) and (arch, name) not in seen and os.path.exists(
                     os.path.join(gocore.CORES, arch, name, 'bin.zst')):

@@ -116,6 +116,21 @@ class Case:
         return Stub(self.core, kwargs.pop('program', self.bin), **kwargs)
 
 
+class Unpacked:
+    """A folder like that of a Case, unpacked by somebody else."""
+
+    def __init__(self, base, arch, name):
+        self.arch, self.name, self.dir = arch, name, os.path.join(base, arch, name)
+        self.core = os.path.join(self.dir, 'core')
+        self.bin = os.path.join(self.dir, 'bin')
+        self.sysroot = os.path.join(base, arch, 'sysroot')
+        with open(os.path.join(self.dir, 'expect.txt'), errors='replace') as f:
+            self.expect = Expect(f.read())
+
+    def __str__(self):
+        return '%s/%s' % (self.arch, self.name)
+
+
 class Expect:
     """expect.txt: "name = value" lines about the core, then sections "== name"."""
 
