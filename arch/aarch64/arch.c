@@ -15,13 +15,17 @@
 	[num] = { .name = reg_name, .number = num, .bits = nbits, .feature = FEATURE_CORE, .bank = BANK_GPR, \
 		  .offset = off, .dwarf = dw, .type = reg_type, .generic = lldb },
 
+#define FLOATING_POINT "Floating Point Registers"
+
 #define V(n) \
 	[ROW_V0 + n] = { .name = "v" #n, .number = ROW_V0 + n, .bits = 128, .feature = FEATURE_FPU, \
-			 .bank = BANK_V, .offset = 16 * n, .dwarf = 64 + n, .type = "aarch64v" },
+			 .bank = BANK_V, .offset = 16 * n, .dwarf = 64 + n, .type = "aarch64v", \
+			 .part_of = ROW_Z0 + n },
 
 #define FP_CONTROL(num, reg_name, which, off) \
 	[num] = { .name = reg_name, .number = num, .bits = 32, .feature = which, .bank = BANK_FP_CONTROL, \
-		  .offset = off, .dwarf = -1, .type = reg_name "_flags" },
+		  .offset = off, .dwarf = -1, .type = reg_name "_flags", \
+		  .lldb_set = FLOATING_POINT },
 
 #define Z(n) \
 	[ROW_Z0 + n] = { .name = "z" #n, .number = ROW_Z0 + n, .feature = FEATURE_SVE, .scale = GC_SCALE_VL, \
@@ -45,8 +49,10 @@ static const struct gc_reg regs[] = {
 	ARG(4, "arg5") ARG(5, "arg6") ARG(6, "arg7") ARG(7, "arg8")
 	X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18)
 	X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28)
-	ARG(29, "fp")
-	ARG(30, "ra")
+	[29] = { .name = "x29", .number = 29, .bits = 64, .feature = FEATURE_CORE, .bank = BANK_GPR,
+		 .offset = 8 * 29, .dwarf = 29, .generic = "fp", .lldb_name = "fp" },
+	[30] = { .name = "x30", .number = 30, .bits = 64, .feature = FEATURE_CORE, .bank = BANK_GPR,
+		 .offset = 8 * 30, .dwarf = 30, .generic = "ra", .lldb_name = "lr" },
 	/*  row       gdb name bits  offset   dwarf  type        lldb */
 	GPR(ROW_SP,   "sp",    64,   31 * 8,  31,    "data_ptr", "sp")
 	GPR(ROW_PC,   "pc",    64,   32 * 8,  32,    "code_ptr", "pc")
@@ -60,10 +66,13 @@ static const struct gc_reg regs[] = {
 	GC_ROWS_16(P)
 	PREDICATE(ROW_FFR, "ffr", 16, 47)
 	OTHER(ROW_VG,          "vg",          FEATURE_SVE,   BANK_NONE,    0, 46, NULL)
-	OTHER(ROW_PAUTH_DMASK, "pauth_dmask", FEATURE_PAUTH, BANK_PAC,     0, -1, NULL)
-	OTHER(ROW_PAUTH_CMASK, "pauth_cmask", FEATURE_PAUTH, BANK_PAC,     8, -1, NULL)
+	[ROW_PAUTH_DMASK] = { .name = "pauth_dmask", .number = ROW_PAUTH_DMASK, .bits = 64, .feature = FEATURE_PAUTH,
+			      .bank = BANK_PAC, .dwarf = -1, .lldb_name = "data_mask" },
+	[ROW_PAUTH_CMASK] = { .name = "pauth_cmask", .number = ROW_PAUTH_CMASK, .bits = 64, .feature = FEATURE_PAUTH,
+			      .bank = BANK_PAC, .offset = 8, .dwarf = -1, .lldb_name = "code_mask" },
 	[ROW_TAG_CTL] = { .name = "tag_ctl", .number = ROW_TAG_CTL, .bits = 64, .feature = FEATURE_MTE,
-			  .bank = BANK_TAG_CTL, .dwarf = -1, .type = "uint64", .group = "system" },
+			  .bank = BANK_TAG_CTL, .dwarf = -1, .type = "uint64", .group = "system",
+			  .lldb_name = "mte_ctrl" },
 	[ROW_TPIDR] = { .name = "tpidr", .number = ROW_TPIDR, .bits = 64, .feature = FEATURE_TLS,
 			.bank = BANK_TLS, .dwarf = 36, .type = "data_ptr", .generic = "tp" },
 	OTHER(ROW_TPIDR2,      "tpidr2",      FEATURE_TLS2,  BANK_TLS,     8, -1, "data_ptr")
@@ -118,15 +127,24 @@ static const char fpu_types[] =
 static const char sme2_types[] = GC_VECTOR("sme2_bv", "uint8", 64);
 
 static const struct gc_feature features[] = {
-	[FEATURE_CORE]  = { .name = "org.gnu.gdb.aarch64.core", .types = core_types },
-	[FEATURE_FPU]   = { .name = "org.gnu.gdb.aarch64.fpu", .types = fpu_types },
-	[FEATURE_SVE]   = { .name = "org.gnu.gdb.aarch64.sve", .types_for_vl = aarch64_sve_types },
-	[FEATURE_PAUTH] = { .name = "org.gnu.gdb.aarch64.pauth" },
-	[FEATURE_MTE]   = { .name = "org.gnu.gdb.aarch64.mte" },
-	[FEATURE_TLS]   = { .name = "org.gnu.gdb.aarch64.tls" },
-	[FEATURE_TLS2]  = { .name = "org.gnu.gdb.aarch64.tls" },
-	[FEATURE_SME]   = { .name = "org.gnu.gdb.aarch64.sme", .types_for_vl = aarch64_sme_types },
-	[FEATURE_SME2]  = { .name = "org.gnu.gdb.aarch64.sme2", .types = sme2_types },
+	[FEATURE_CORE]  = { .name = "org.gnu.gdb.aarch64.core", .types = core_types,
+			    .lldb_set = "General Purpose Registers" },
+	[FEATURE_FPU]   = { .name = "org.gnu.gdb.aarch64.fpu", .types = fpu_types,
+			    .lldb_set = FLOATING_POINT },
+	[FEATURE_SVE]   = { .name = "org.gnu.gdb.aarch64.sve", .types_for_vl = aarch64_sve_types,
+			    .lldb_set = "Scalable Vector Extension Registers" },
+	[FEATURE_PAUTH] = { .name = "org.gnu.gdb.aarch64.pauth",
+			    .lldb_set = "Pointer Authentication Registers" },
+	[FEATURE_MTE]   = { .name = "org.gnu.gdb.aarch64.mte",
+			    .lldb_set = "MTE Control Register" },
+	[FEATURE_TLS]   = { .name = "org.gnu.gdb.aarch64.tls",
+			    .lldb_set = "Thread Local Storage Registers" },
+	[FEATURE_TLS2]  = { .name = "org.gnu.gdb.aarch64.tls",
+			    .lldb_set = "Thread Local Storage Registers" },
+	[FEATURE_SME]   = { .name = "org.gnu.gdb.aarch64.sme", .types_for_vl = aarch64_sme_types,
+			    .lldb_set = "Scalable Matrix Extension Registers" },
+	[FEATURE_SME2]  = { .name = "org.gnu.gdb.aarch64.sme2", .types = sme2_types,
+			    .lldb_set = "Scalable Matrix Extension Registers" },
 };
 
 /* struct elf_prstatus of linux/elfcore.h; struct user_pt_regs of asm/ptrace.h. */

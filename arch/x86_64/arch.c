@@ -28,13 +28,17 @@ enum row {
 	[num] = { .name = reg_name, .number = num, .bits = nbits, .feature = FEATURE_CORE, .bank = BANK_GPR, \
 		  .offset = off, .dwarf = dw, .type = reg_type, .generic = lldb },
 
+#define FLOATING_POINT "Floating Point Registers"
+
 #define ST(n) \
 	[ROW_ST0 + n] = { .name = "st" #n, .number = ROW_ST0 + n, .bits = 80, .feature = FEATURE_CORE, \
-			  .bank = BANK_X87, .offset = FXSAVE_ST + 16 * n, .dwarf = 33 + n, .type = "i387_ext" },
+			  .bank = BANK_X87, .offset = FXSAVE_ST + 16 * n, .dwarf = 33 + n, .type = "i387_ext", \
+			  .lldb_set = FLOATING_POINT },
 
 #define X87(num, reg_name, index, dw) \
 	[num] = { .name = reg_name, .number = num, .bits = 32, .feature = FEATURE_CORE, \
-		  .bank = BANK_X87_CONTROL, .offset = 4 * index, .dwarf = dw, .group = "float" },
+		  .bank = BANK_X87_CONTROL, .offset = 4 * index, .dwarf = dw, .group = "float", \
+		  .lldb_set = FLOATING_POINT },
 
 #define XMM(n) \
 	[ROW_XMM0 + n] = { .name = "xmm" #n, .number = ROW_XMM0 + n, .bits = 128, .feature = FEATURE_SSE, \
@@ -164,14 +168,14 @@ static const char sse_types[] =
 static const char avx512_types[] = VEC128_TYPES GC_VECTOR("v2ui128", "uint128", 2);
 
 static const struct gc_feature features[] = {
-	[FEATURE_CORE]     = { .name = "org.gnu.gdb.i386.core", .types = eflags_types },
-	[FEATURE_SSE]      = { .name = "org.gnu.gdb.i386.sse", .types = sse_types },
-	[FEATURE_LINUX]    = { .name = "org.gnu.gdb.i386.linux" },
-	[FEATURE_SEGMENTS] = { .name = "org.gnu.gdb.i386.segments" },
-	[FEATURE_AVX]      = { .name = "org.gnu.gdb.i386.avx" },
-	[FEATURE_AVX512]   = { .name = "org.gnu.gdb.i386.avx512", .types = avx512_types },
-	[FEATURE_PKEYS]    = { .name = "org.gnu.gdb.i386.pkeys" },
-	[FEATURE_SHSTK]    = { .name = "org.gnu.gdb.i386.pl3_ssp" },
+	[FEATURE_CORE]     = { .name = "org.gnu.gdb.i386.core", .types = eflags_types, .lldb_set = "General Purpose Registers" },
+	[FEATURE_SSE]      = { .name = "org.gnu.gdb.i386.sse", .types = sse_types, .lldb_set = FLOATING_POINT },
+	[FEATURE_LINUX]    = { .name = "org.gnu.gdb.i386.linux", .lldb_set = "Linux" },
+	[FEATURE_SEGMENTS] = { .name = "org.gnu.gdb.i386.segments", .lldb_set = "Segment Bases" },
+	[FEATURE_AVX]      = { .name = "org.gnu.gdb.i386.avx", .lldb_set = "Advanced Vector Extensions" },
+	[FEATURE_AVX512]   = { .name = "org.gnu.gdb.i386.avx512", .types = avx512_types, .lldb_set = "Advanced Vector Extensions" },
+	[FEATURE_PKEYS]    = { .name = "org.gnu.gdb.i386.pkeys", .lldb_set = "Protection Keys" },
+	[FEATURE_SHSTK]    = { .name = "org.gnu.gdb.i386.pl3_ssp", .lldb_set = "Shadow Stack" },
 };
 
 /* struct elf_prstatus of linux/elfcore.h; struct user_regs_struct of asm/user.h. */

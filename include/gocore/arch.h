@@ -50,6 +50,9 @@ struct gc_reg {
 	const char *type;   /* of the target description; NULL: "int" */
 	const char *group;  /* NULL: by gdb's own rules */
 	const char *generic; /* lldb: pc sp fp ra flags tp arg1.. or NULL */
+	const char *lldb_name; /* NULL: as GDB's */
+	const char *lldb_set;  /* NULL: the feature's */
+	uint16_t part_of;    /* lldb: row that begins with this one where this one is not described; 0: none */
 };
 
 /**
@@ -61,6 +64,7 @@ struct gc_feature {
 	/** Types used by the rows, as XML; NULL for none. vl: vector length in bytes. */
 	const char *types;
 	void (*types_for_vl)(struct gc_buf *out, unsigned vl, unsigned svl); /* instead of types */
+	const char *lldb_set; /* what lldb's own core reader calls these registers */
 };
 
 /**

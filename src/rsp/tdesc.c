@@ -23,6 +23,42 @@ static void add_reg(const struct gc_regmap *map, size_t row, struct gc_buf *out)
 	gc_buf_str(out, "/>\n");
 }
 
+/** Shown as hex: lldb writes a pointer's symbol behind it anyway, and twice for these types. */
+static const char *lldb_type(const struct gc_reg *reg)
+{
+	if (!reg->type || strcmp(reg->type, "code_ptr") == 0 || strcmp(reg->type, "data_ptr") == 0)
+		return "uint64";
+	return reg->type;
+}
+
+/** lldb's names and groups are those of its own core reader, so that commands and output are the same. */
+static void add_lldb_reg(const struct gc_regmap *map, size_t row, struct gc_buf *out)
+{
+	const struct gc_reg *reg = &map->arch->regs[row];
+	const struct gc_feature *feature = &map->arch->features[reg->feature];
+	uint32_t size = map->size[row] ? map->size[row] : reg->bits / 8U;
+
+	gc_buf_printf(out, "<reg name=\"%s\" bitsize=\"%" PRIu32 "\" type=\"%s\" regnum=\"%u\"",
+		      reg->lldb_name ? reg->lldb_name : reg->name, 8 * size, lldb_type(reg), reg->number);
+	if (reg->lldb_name)
+		add_attribute(out, "altname", reg->name);
+	add_attribute(out, "group", reg->lldb_set ? reg->lldb_set : feature->lldb_set);
+	add_attribute(out, "generic", reg->generic);
+	if (!map->size[row])
+		gc_buf_printf(out, " value_regnums=\"%u\"", map->arch->regs[reg->part_of].number);
+	if (size > 8 || reg->scale != GC_SCALE_NONE)
+		gc_buf_str(out, " encoding=\"vector\" format=\"vector-uint8\"");
+	gc_buf_str(out, "/>\n");
+}
+
+/** Is it described to lldb as the beginning of a wider one? gdb makes such registers itself. */
+static bool is_part(const struct gc_regmap *map, size_t row)
+{
+	uint16_t whole = map->arch->regs[row].part_of;
+
+	return !map->size[row] && whole && map->size[whole];
+}
+
 static void add_types(const struct gc_regmap *map, const struct gc_feature *feature, struct gc_buf *out)
 {
 	if (feature->types_for_vl)
@@ -31,7 +67,7 @@ static void add_types(const struct gc_regmap *map, const struct gc_feature *feat
 		gc_buf_str(out, feature->types);
 }
 
-void gc_tdesc_xml(const struct gc_regmap *map, struct gc_buf *out)
+void gc_tdesc_xml(const struct gc_regmap *map, bool for_lldb, struct gc_buf *out)
 {
 	const struct gc_arch *arch = map->arch;
 	const char *open = NULL;
@@ -45,7 +81,7 @@ void gc_tdesc_xml(const struct gc_regmap *map, struct gc_buf *out)
 	for (size_t i = 0; i < arch->nregs; i++) {
 		const struct gc_feature *feature = &arch->features[arch->regs[i].feature];
 
-		if (!map->size[i])
+		if (!map->size[i] && !(for_lldb && is_part(map, i)))
 			continue;
 		if (!open || strcmp(open, feature->name) != 0) {
 			gc_buf_str(out, open ? "</feature>\n" : "");
@@ -53,7 +89,10 @@ void gc_tdesc_xml(const struct gc_regmap *map, struct gc_buf *out)
 			add_types(map, feature, out);
 			open = feature->name;
 		}
-		add_reg(map, i, out);
+		if (for_lldb)
+			add_lldb_reg(map, i, out);
+		else
+			add_reg(map, i, out);
 	}
 	gc_buf_str(out, open ? "</feature>\n</target>\n" : "</target>\n");
 }

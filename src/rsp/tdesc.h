@@ -6,6 +6,6 @@
 #include "gocore/buf.h"
 
 /** Append the whole document: the one annex is target.xml. @map is sealed. */
-void gc_tdesc_xml(const struct gc_regmap *map, struct gc_buf *out);
+void gc_tdesc_xml(const struct gc_regmap *map, bool for_lldb, struct gc_buf *out);
 
 #endif

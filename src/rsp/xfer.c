@@ -70,7 +70,7 @@ static enum gc_code reply_document(struct gc_rsp *rsp, enum gc_document_kind kin
 static void build_features(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out)
 {
 	(void)annex;
-	gc_tdesc_xml(&rsp->target->process->regmap, out);
+	gc_tdesc_xml(&rsp->target->process->regmap, rsp->client == GC_CLIENT_LLDB, out);
 }
 
 enum gc_code gc_xfer_features(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,

@@ -24,7 +24,7 @@ static void describe(uint16_t machine, uint32_t features, unsigned vl, unsigned 
 	map.svl = svl;
 	gc_regmap_seal(&map);
 	gc_buf_deinit(&xml);
-	gc_tdesc_xml(&map, &xml);
+	gc_tdesc_xml(&map, false, &xml);
 	ck_assert(!xml.failed);
 }
 
@@ -270,7 +270,7 @@ START_TEST(test_arm_from_notes)
 	arch->probe_hwcap(&map, 0, 1 << 18);
 	gc_regmap_seal(&map);
 	gc_buf_deinit(&xml);
-	gc_tdesc_xml(&map, &xml);
+	gc_tdesc_xml(&map, false, &xml);
 	read_document(&r);
 	ck_assert_uint_eq(r.nfeatures, 7);
 	ck_assert_str_eq(r.features[1], "org.gnu.gdb.aarch64.sve");
