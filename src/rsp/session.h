@@ -71,7 +71,9 @@ struct gc_rsp {
 	bool have_regs;
 	gc_tid regs_thread;
 
+	bool asked_auxv;
 	bool named_program;       /* in a list of libraries, for lldb */
+	bool named_libraries;     /* in one that came after it asked for the auxiliary vector */
 
 	struct gc_delve_register delve[GC_MAX_REGS]; /* by the number in p, once qRegisterInfo or g made them */
 	size_t ndelve;

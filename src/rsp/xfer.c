@@ -157,24 +157,58 @@ static void add_library(const struct gc_link *link, const char *name, struct gc_
 		      link->lm, link->l_addr, link->l_ld, link->lmid);
 }
 
-/**
- * The program, for lldb's first list: it knows no other way to find one that
- * it was not given. In later ones it would be one more library, as always in
- * gdb's. A static program has no link map.
- */
-static void add_program(const struct gc_rsp *rsp, const struct gc_link *link, struct gc_buf *out)
+/** The program. A static one has no link map. */
+static void add_program(const struct gc_process *p, struct gc_buf *out)
 {
-	const struct gc_process *p = rsp->target->process;
 	const struct gc_image *image = gc_images_program(&p->images);
 	const char *exe = gc_process_exe(p);
 	struct gc_link made = { .l_addr = image ? image->bias : 0 };
 
-	if (rsp->client != GC_CLIENT_LLDB || rsp->named_program || !exe)
+	if (!exe)
 		return;
-	if (link)
-		add_library(link, exe, out);
-	else if (image && image->has_bias)
+	for (size_t i = 0; i < p->links.count; i++)
+		if (p->links.list[i].is_program) {
+			add_library(&p->links.list[i], exe, out);
+			return;
+		}
+	if (image && image->has_bias)
 		add_library(&made, exe, out);
+}
+
+static void add_libraries(const struct gc_link_map *links, const struct library_filter *filter, struct gc_buf *out)
+{
+	bool started = filter->start == 0;
+
+	for (size_t i = 0; i < links->count; i++) {
+		const struct gc_link *link = &links->list[i];
+
+		started = started || link->lm == filter->start;
+		if (started && !link->is_program && (!filter->lmid || link->lmid == filter->lmid))
+			add_library(link, link->name, out);
+	}
+}
+
+/**
+ * lldb (14 to 21) reads the list three times while it connects, and adds a
+ * module each time that its own path for the file is not the one in the list:
+ *
+ * - for the stop reply's library: key, before it looks for anything itself.
+ *   If it was given no program, it finds it by this list and in no other way.
+ * - in its dynamic loader, which reads the auxiliary vector first. This one
+ *   knows the program already, and loads the libraries.
+ * - for the library: key once more. What is in the list and has another path
+ *   is added again, and what is not in it is dropped, as the vDSO. An empty
+ *   list changes nothing.
+ */
+static void add_lldb_list(struct gc_rsp *rsp, const struct library_filter *filter, struct gc_buf *out)
+{
+	if (!rsp->asked_auxv && !rsp->named_program) {
+		add_program(rsp->target->process, out);
+		rsp->named_program = true;
+	} else if (!rsp->named_libraries) {
+		add_libraries(&rsp->target->process->links, filter, out);
+		rsp->named_libraries = rsp->asked_auxv;
+	}
 }
 
 /** lldb takes main-lm for the address of what DT_DEBUG points to, unless qShlibInfoAddr tells that. */
@@ -183,29 +217,20 @@ static bool wants_main_lm(const struct gc_rsp *rsp, const struct gc_link_map *li
 	return links->main_lm && (rsp->client != GC_CLIENT_LLDB || links->dt_debug);
 }
 
-/* "Library List Format for SVR4 Targets". */
+/* "Library List Format for SVR4 Targets". gdb would show the program as one more library. */
 static void build_libraries(struct gc_rsp *rsp, const struct gc_args *annex, struct gc_buf *out)
 {
 	const struct gc_link_map *links = &rsp->target->process->links;
 	struct library_filter filter = parse_filter(*annex);
-	bool started = filter.start == 0;
 
 	gc_buf_str(out, "<library-list-svr4 version=\"1.0\"");
 	if (wants_main_lm(rsp, links))
 		gc_buf_printf(out, " main-lm=\"0x%" PRIx64 "\"", links->main_lm);
 	gc_buf_str(out, ">\n");
-	for (size_t i = 0; i < links->count; i++) {
-		const struct gc_link *link = &links->list[i];
-
-		started = started || link->lm == filter.start;
-		if (link->is_program)
-			add_program(rsp, link, out);
-		else if (started && (!filter.lmid || link->lmid == filter.lmid))
-			add_library(link, link->name, out);
-	}
-	if (!links->count)
-		add_program(rsp, NULL, out);
-	rsp->named_program = true;
+	if (rsp->client == GC_CLIENT_LLDB)
+		add_lldb_list(rsp, &filter, out);
+	else
+		add_libraries(links, &filter, out);
 	gc_buf_str(out, "</library-list-svr4>\n");
 }
 
@@ -217,7 +242,7 @@ enum gc_code gc_xfer_libraries(struct gc_rsp *rsp, struct gc_args *args, struct 
 	if (!parse_slice(args, &slice))
 		return gc_bad_packet(err);
 	if (rsp->client == GC_CLIENT_LLDB && slice.offset == 0)
-		rsp->documents[GC_DOCUMENT_LIBRARIES].built = false; /* the first list differs, see add_program */
+		rsp->documents[GC_DOCUMENT_LIBRARIES].built = false; /* see add_lldb_list */
 	return reply_document(rsp, GC_DOCUMENT_LIBRARIES, &slice, build_libraries, reply, err);
 }
 
@@ -229,6 +254,7 @@ enum gc_code gc_xfer_auxv(struct gc_rsp *rsp, struct gc_args *args, struct gc_re
 
 	if (!parse_slice(args, &slice) || !annex_is(&slice, ""))
 		return gc_bad_packet(err);
+	rsp->asked_auxv = true;
 	if (!auxv)
 		return gc_fail(err, GC_E_NOT_FOUND, "the core has no auxiliary vector");
 	add_slice(reply, &slice, auxv->desc, auxv->desc_len);
