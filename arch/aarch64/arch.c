@@ -351,6 +351,7 @@ const struct gc_arch gc_arch_aarch64 = {
 		.sigreturns = aarch64_sigreturns,
 		.nsigreturns = AARCH64_NSIGRETURNS,
 		.ucontext = 128, /* behind a siginfo */
+		.siginfo = -128,
 		/* VA_BITS 48, as all distributions have it */
 		.likely_masks = { .data = 0x7fULL << 48, .code = 0x7fULL << 48 },
 		.prologue = aarch64_prologue,

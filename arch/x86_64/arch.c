@@ -268,6 +268,7 @@ const struct gc_arch gc_arch_x86_64 = {
 		.preserved = { 1 << 3 | 1 << 6 | 1 << 7 | 0xf << 12 },
 		.sigreturns = x86_64_sigreturns,
 		.nsigreturns = X86_64_NSIGRETURNS,
+		.siginfo = 304, /* behind struct ucontext of the kernel, whose signal mask has 8 bytes */
 		.prologue = x86_64_prologue,
 		.is_call = x86_64_is_call,
 	},

@@ -187,6 +187,7 @@ struct gc_unwind_abi {
 	const struct gc_sigreturn *sigreturns;
 	size_t nsigreturns;
 	uint16_t ucontext;       /* of struct rt_sigframe, from the sp that sigreturn is entered with */
+	int16_t siginfo;         /* of struct rt_sigframe, from its ucontext */
 	struct gc_addr_masks likely_masks; /* where the core tells none */
 	/**
 	 * Read the code of a function from its entry; @at is the pc in it, of @len bytes.

@@ -39,6 +39,16 @@ enum gc_code gc_input_open(struct gc_input *in, const char *path, gc_progress_fn
 			   void *data, struct gc_error *err);
 void gc_input_close(struct gc_input *in);
 
+/**
+ * The same for those who cannot make files any more when they open it.
+ *
+ * @param scratch of gc_input_scratch, one input at a time; it stays the caller's. -1: none is needed
+ */
+enum gc_code gc_input_open_with(struct gc_input *in, const char *path, int scratch, struct gc_error *err);
+
+/** A file without a name under TMPDIR, to unpack into. */
+enum gc_code gc_input_scratch(int *out, struct gc_error *err);
+
 /** The pages read so far need not stay in our memory; they come back when they are read again. */
 void gc_input_forget(const struct gc_input *in);
 

@@ -17,4 +17,10 @@
  */
 enum gc_code gc_sandbox_enter(struct gc_error *err);
 
+/**
+ * The same, but files may be opened to be read, and the ones that are open for
+ * writing may be cut and filled: for those who read many cores.
+ */
+enum gc_code gc_sandbox_enter_files(struct gc_error *err);
+
 #endif

@@ -23,6 +23,13 @@ static const int allowed[] = {
 	SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
 
+/* What finding files takes beside. */
+static const int allowed_for_files[] = {
+	SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64),
+	SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fadvise64), SCMP_SYS(sysinfo),
+	SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(getcwd), SCMP_SYS(stat), SCMP_SYS(lstat),
+};
+
 #if defined(__SANITIZE_ADDRESS__)
 #define INSTRUMENTED true
 #elif defined(__has_feature)
@@ -57,6 +64,25 @@ static int allow_sealing(scmp_filter_ctx filter)
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &add_seals);
 }
 
+/** Files may be opened for reading only, and descriptors copied. */
+static int allow_reading(scmp_filter_ctx filter)
+{
+	const unsigned no_write = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
+	const struct scmp_arg_cmp read_only = SCMP_A2(SCMP_CMP_MASKED_EQ, no_write, O_RDONLY);
+	const struct scmp_arg_cmp copy = SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC, 0);
+	const struct scmp_arg_cmp get_flags = SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0);
+	int failed = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &read_only);
+
+	for (size_t i = 0; i < GC_COUNT(allowed_for_files) && !failed; i++) {
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_for_files[i], 0);
+		if (failed == -EDOM) /* not a call of this architecture */
+			failed = 0;
+	}
+	if (!failed)
+		failed = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &copy);
+	return failed ? failed : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &get_flags);
+}
+
 static int fill(scmp_filter_ctx filter)
 {
 	int failed = 0;
@@ -70,7 +96,7 @@ static int fill(scmp_filter_ctx filter)
 	return failed ? failed : allow_signals(filter);
 }
 
-enum gc_code gc_sandbox_enter(struct gc_error *err)
+static enum gc_code enter(bool files, struct gc_error *err)
 {
 	scmp_filter_ctx filter;
 	int failed;
@@ -81,10 +107,22 @@ enum gc_code gc_sandbox_enter(struct gc_error *err)
 	if (!filter)
 		return gc_fail_memory(err);
 	failed = fill(filter);
+	if (!failed && files)
+		failed = allow_reading(filter);
 	if (!failed)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);
 	if (failed)
 		return gc_fail(err, GC_E_UNSUPPORTED, "no sandbox: %s", strerror(-failed));
 	return GC_OK;
+}
+
+enum gc_code gc_sandbox_enter(struct gc_error *err)
+{
+	return enter(false, err);
+}
+
+enum gc_code gc_sandbox_enter_files(struct gc_error *err)
+{
+	return enter(true, err);
 }

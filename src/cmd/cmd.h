@@ -14,6 +14,7 @@ enum {
 	EXIT_DONE = 0,
 	EXIT_UNUSABLE = 1, /* the input can't be used */
 	EXIT_USAGE = 2,
+	EXIT_SOME_FAILED = 3, /* triage: the other cores' lines are written */
 };
 
 #define MAX_DIRS 64
@@ -49,6 +50,7 @@ int run_maps(int argc, char **argv);
 int run_normalize(int argc, char **argv);
 int run_snapshot(int argc, char **argv);
 int run_symbols(int argc, char **argv);
+int run_triage(int argc, char **argv);
 
 /** Where files are looked for; it points into @options. */
 struct gc_find_options find_options(const struct common_options *options, const char *program);

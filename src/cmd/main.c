@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{ "normalize", run_normalize },
 	{ "snapshot", run_snapshot },
 	{ "symbols", run_symbols },
+	{ "triage", run_triage },
 };
 
 /*

@@ -16,6 +16,7 @@ struct opening {
 	struct gc_input in;
 	bool is_stdin;
 	bool is_stream;  /* a pipe: read once, from wherever it stands */
+	int scratch;     /* to unpack into, -1: make a file */
 	gc_progress_fn *progress;
 	void *data;
 };
@@ -108,6 +109,25 @@ static enum gc_code open_temporary(const char *dir, int *out, struct gc_error *e
 	return GC_OK;
 }
 
+enum gc_code gc_input_scratch(int *out, struct gc_error *err)
+{
+	return open_temporary(temporary_dir(), out, err);
+}
+
+/** An empty file to unpack into. */
+static enum gc_code open_target(const struct opening *o, const char *dir, int *out, struct gc_error *err)
+{
+	int fd;
+
+	if (o->scratch < 0)
+		return open_temporary(dir, out, err);
+	fd = ftruncate(o->scratch, 0) == 0 ? fcntl(o->scratch, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd < 0)
+		return gc_fail_errno(err, errno, "must be unpacked, but the file for it in %s cannot be used", dir);
+	*out = fd;
+	return GC_OK;
+}
+
 /** Put the unpacked bytes in the place of the stream. */
 static enum gc_code unpack_stream(struct opening *o, struct gc_stream *s, struct gc_error *err)
 {
@@ -120,7 +140,7 @@ static enum gc_code unpack_stream(struct opening *o, struct gc_stream *s, struct
 		.data = o->data,
 	};
 	uint64_t size = 0;
-	enum gc_code code = open_temporary(job.to_dir, &job.to, err);
+	enum gc_code code = open_target(o, job.to_dir, &job.to, err);
 
 	if (code != GC_OK)
 		return code;
@@ -195,22 +215,33 @@ static enum gc_code open_all(struct opening *o, struct gc_error *err)
 	return code;
 }
 
+static enum gc_code open_path(struct gc_input *in, struct opening *o, const char *path, struct gc_error *err)
+{
+	enum gc_code code;
+
+	o->in = (struct gc_input){ .path = strdup(path), .fd = -1 };
+	o->is_stdin = strcmp(path, "-") == 0;
+	code = o->in.path ? open_all(o, err) : gc_fail_memory(err);
+	if (code == GC_OK)
+		*in = o->in;
+	else
+		gc_input_close(&o->in);
+	return code;
+}
+
 enum gc_code gc_input_open(struct gc_input *in, const char *path, gc_progress_fn *progress,
 			   void *data, struct gc_error *err)
 {
-	struct opening o = {
-		.in = { .path = strdup(path), .fd = -1 },
-		.is_stdin = strcmp(path, "-") == 0,
-		.progress = progress,
-		.data = data,
-	};
-	enum gc_code code = o.in.path ? open_all(&o, err) : gc_fail_memory(err);
+	struct opening o = { .scratch = -1, .progress = progress, .data = data };
 
-	if (code == GC_OK)
-		*in = o.in;
-	else
-		gc_input_close(&o.in);
-	return code;
+	return open_path(in, &o, path, err);
+}
+
+enum gc_code gc_input_open_with(struct gc_input *in, const char *path, int scratch, struct gc_error *err)
+{
+	struct opening o = { .scratch = scratch };
+
+	return open_path(in, &o, path, err);
 }
 
 void gc_input_close(struct gc_input *in)
