@@ -556,7 +556,7 @@ START_TEST(this_program)
 	ck_assert_str_eq(str(elf, "linkage"), "dynamic");
 	ck_assert_str_eq(str(elf, "entry_symbol"), "_start");
 	ck_assert(any("needed", "name", "libc.so.6"));
-	ck_assert(any("undefined", "name", "json_object_get") || any("undefined", "name", "json_object"));
+	ck_assert(any("undefined", "name", "strlen") || any("undefined", "name", "malloc"));
 	ck_assert(any("startup", "name", "runs_before_main"));
 	ck_assert(any("sections", "name", ".symtab"));
 	ck_assert(strncmp(str(doc, "interpreter"), "/lib", 4) == 0);
