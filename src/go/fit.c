@@ -57,7 +57,7 @@ static uint64_t count_known(const struct gc_go *go, uint64_t max)
 	return go->nallgs >= max ? max : n + (go->nstrays < max - n ? go->nstrays : max - n);
 }
 
-bool go_layout_fits(struct gc_go *go, const struct go_layout *layout)
+bool go_layout_fits(struct gc_go *go, const struct go_layout *layout, size_t *sample)
 {
 	uint64_t n = count_known(go, SAMPLE_TRIED), addr, last = 0;
 	size_t good = 0, known = 0;
@@ -72,6 +72,8 @@ bool go_layout_fits(struct gc_go *go, const struct go_layout *layout)
 		good += g_fits(go, layout, addr, g) && gc_load_le64(g + layout->g.goid) != last;
 		last = gc_load_le64(g + layout->g.goid);
 	}
+	if (sample)
+		*sample = known;
 	return most(good, known);
 }
 
@@ -193,7 +195,7 @@ static void apply_md(struct gc_go *go)
 static const struct go_layout *fit_g(struct gc_go *go)
 {
 	for (size_t i = go_nlayouts; i-- > 0;)
-		if (go_layout_fits(go, &go_layouts[i]))
+		if (go_layout_fits(go, &go_layouts[i], NULL))
 			return &go_layouts[i];
 	return NULL;
 }
@@ -244,8 +246,7 @@ static const struct go_layout *fit_panic(struct gc_go *go)
 	return NULL;
 }
 
-/** In all versions wrappers come right behind systemstack_switch (internal/abi/funcid.go). */
-static uint8_t wrapper_id(const struct gc_go *go)
+uint8_t go_wrapper_id(const struct gc_go *go)
 {
 	for (size_t i = 0; i < go->modules.count; i++) {
 		const struct gc_go_moduledata *m = &go->modules.list[i];
@@ -288,6 +289,6 @@ bool go_fit_layout(struct gc_go *go)
 	/* nothing confirms these */
 	go->own.m.vdsosp = go->own.m.vdsopc = NO_FIELD;
 	go->own.panic.recovered = go->own.panic.goexit = NO_FIELD;
-	go->own.wrapper = wrapper_id(go);
+	go->own.wrapper = go_wrapper_id(go);
 	return g != NULL;
 }

@@ -137,6 +137,7 @@ struct gc_go {
 	int minor;
 	const struct go_layout *layout;  /* of a version, or &own */
 	struct go_layout own;
+	bool by_dwarf;                   /* own is by the program's debug information */
 	const char *const *reasons;
 	size_t nreasons;
 	char **own_reasons;          /* of a version newer than our tables */
@@ -225,8 +226,14 @@ void go_sort_strays(struct gc_go *go);
 enum gc_code go_read_ms(struct gc_go *go, struct gc_error *err);
 enum gc_code go_read_goroutines(struct gc_go *go, struct gc_error *err);
 
-/** Do the first goroutines look like ones in this layout? */
-bool go_layout_fits(struct gc_go *go, const struct go_layout *layout);
+/** Do the first goroutines look like ones in this layout? @param sample how many were looked at; may be NULL */
+bool go_layout_fits(struct gc_go *go, const struct go_layout *layout, size_t *sample);
+
+/** The layout by a program's debug information. @return false if that does not tell all that is needed */
+bool go_layout_by_dwarf(struct go_layout *out, struct gc_elf_file *file);
+
+/** In all versions wrappers come right behind systemstack_switch (internal/abi/funcid.go). 0: unknown */
+uint8_t go_wrapper_id(const struct gc_go *go);
 
 /** Put together go->own out of what fits, and use it. @return false if nothing fits the goroutines */
 bool go_fit_layout(struct gc_go *go);

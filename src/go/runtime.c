@@ -9,6 +9,7 @@
 #define MAX_CANDIDATES 256   /* chains of Ms that are tried */
 #define MAX_SLICES     64    /* that may be allgs */
 #define ALLGS_SAMPLE   64    /* goroutines looked at to tell allgs from other slices */
+#define FEW_GOROUTINES 4     /* do not tell what a version is that the build information names */
 #define MAX_REASONS    128
 #define MAX_REASON     64    /* longest text */
 #define REASON_1 "GC assist marking"   /* waitReasonStrings[1] and [2] in all versions */
@@ -185,7 +186,7 @@ static bool visit_allgs(void *data, uint64_t addr, const uint8_t *bytes)
 	struct allgs_search *s = data;
 
 	(void)addr;
-	if (len > cap || !is_list(s->go, list, len))
+	if (len > cap || !is_list(s->go, list, len) || go_is_m(s->go, list)) /* an m begins with its g0 */
 		return true;
 	good = count_gs(s->go, list, len, &n);
 	if (good)
@@ -398,11 +399,19 @@ static void choose_layout(struct gc_go *go)
 {
 	const struct go_layout *wanted = go->layout;
 	const bool known = is_known_version(go);
+	size_t sample;
 
 	go_find_allm(go);
 	if (!go->sure_allgs)
 		go_find_strays(go);
-	if (known && (!(go->allgs || go->nstrays) || go_layout_fits(go, wanted)))
+	if (go->by_dwarf) {
+		go->own.wrapper = go_wrapper_id(go);
+		gc_problem(go->problems, "Go runtime",
+			   "%s is not known here: its structures are read by the program's debug information",
+			   go->has_info ? go->info.version : "its version");
+		return;
+	}
+	if (known && (go_layout_fits(go, wanted, &sample) || sample < FEW_GOROUTINES))
 		return;
 	if (go_fit_layout(go)) {
 		gc_problem(go->problems, "Go runtime", "%s is not known here: its structures are read by what fits",
@@ -417,11 +426,25 @@ static void choose_layout(struct gc_go *go)
 	}
 }
 
+/** The row of the version; for one that is in no table what the program's debug information says, if it has some. */
+static void first_layout(struct gc_go *go)
+{
+	const struct gc_image *program = gc_images_program(&go->p->images);
+
+	go->layout = go_layout_for(go->minor ? go->minor : go_layouts[go_nlayouts - 1].minor);
+	if (is_known_version(go) || !program || !program->file || !(go->has_info || go_image_is_go(program)) ||
+	    !go_layout_by_dwarf(&go->own, program->file))
+		return;
+	go->by_dwarf = true;
+	go->layout = &go->own;
+}
+
 static enum gc_code read_runtime(struct gc_go *go, struct gc_error *err)
 {
 	enum gc_code code;
 
-	code = go_modules_of_process(&go->modules, go->p, go->layout, is_known_version(go), go->problems, err);
+	code = go_modules_of_process(&go->modules, go->p, go->layout, is_known_version(go) || go->by_dwarf,
+				     go->problems, err);
 	if (code != GC_OK)
 		return code;
 	go_find_runtime(go);
@@ -447,7 +470,7 @@ enum gc_code gc_go_open(struct gc_go **out, const struct gc_process *p, struct g
 	go->problems = problems;
 	go->budget = GO_SCAN_BUDGET;
 	read_version(go);
-	go->layout = go_layout_for(go->minor ? go->minor : go_layouts[go_nlayouts - 1].minor);
+	first_layout(go);
 	code = read_runtime(go, err);
 	if (code != GC_OK) {
 		gc_go_close(go);
