@@ -294,6 +294,15 @@ static const struct gc_ucontext_reg ucontext_regs[] = {
 	{ ROW_SP, 432 }, { ROW_PC, 440 }, { ROW_CPSR, 448 },
 };
 
+#define CROSSCALL_X(n) { ROW_X0 + n, 8 * (n - 15) },
+
+/* SAVE_R19_TO_R28(8*4) of runtime/cgo/asm_arm64.s and runtime/cgo/abi_arm64.h */
+static const struct gc_saved_reg crosscall[] = {
+	CROSSCALL_X(19) CROSSCALL_X(20) CROSSCALL_X(21) CROSSCALL_X(22) CROSSCALL_X(23) CROSSCALL_X(24)
+	CROSSCALL_X(25) CROSSCALL_X(26) CROSSCALL_X(27) CROSSCALL_X(28)
+	{ ROW_X0 + 29, 22 * 8 }, { ROW_X0 + 30, 23 * 8 },
+};
+
 extern const struct gc_arch gc_arch_aarch64;
 
 const struct gc_arch gc_arch_aarch64 = {
@@ -339,9 +348,9 @@ const struct gc_arch gc_arch_aarch64 = {
 		.injected_push = 16,
 		.ucontext = 128, /* struct rt_sigframe begins with a siginfo */
 		.callback_sp = 16,
-		.asmcgocall = { { 0, 8 } },
-		.crosscall_fp = 22 * 8,
-		.crosscall_ret = 23 * 8,
+		.asmcgocall = { { 0, 8, 16 } },
+		.crosscall = crosscall,
+		.ncrosscall = GC_COUNT(crosscall),
 		.ucontext_regs = ucontext_regs,
 		.nucontext_regs = GC_COUNT(ucontext_regs),
 	},

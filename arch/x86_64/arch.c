@@ -217,6 +217,11 @@ static const struct gc_ucontext_reg ucontext_regs[] = {
 	{ ROW_RSP, 160 }, { ROW_RIP, 168 }, { 17, 176 },
 };
 
+/* PUSH_REGS_HOST_TO_ABI0 of runtime/cgo/abi_amd64.h, and the arguments below; rbp is where all functions have it */
+static const struct gc_saved_reg crosscall[] = {
+	{ 1, 3 * 8 }, { 12, 4 * 8 }, { 13, 5 * 8 }, { 14, 6 * 8 }, { 15, 7 * 8 },
+};
+
 #define YMM(n) { "ymm" #n, 2, { ROW_XMM0 + n, ROW_YMM0H + n } },
 #define ZMM(n) { "zmm" #n, 3, { ROW_XMM0 + n, ROW_YMM0H + n, ROW_ZMM0H + n } },
 #define ZMM_HI16(n) { "zmm" #n, 3, { ROW_XMM16 + n - 16, ROW_YMM16H + n - 16, ROW_ZMM0H + n } },
@@ -259,7 +264,10 @@ const struct gc_arch gc_arch_x86_64 = {
 		.quantum = 1,
 		.g = 14,
 		.call_push = 8,
-		.asmcgocall = { { 8, 0 }, { 48, 40 } },
+		.linker_signals = 21, /* sigreturn__sigaction has the name that amd64_sigtramp_p looks for */
+		.asmcgocall = { { 8, 0, 16 }, { 48, 40, 64 } },
+		.crosscall = crosscall,
+		.ncrosscall = GC_COUNT(crosscall),
 		.ucontext_regs = ucontext_regs,
 		.nucontext_regs = GC_COUNT(ucontext_regs),
 	},

@@ -139,6 +139,12 @@ struct gc_ucontext_reg {
 	uint16_t offset;         /* from the start of the ucontext, asm/ucontext.h and asm/sigcontext.h */
 };
 
+/** A register that a function has saved before it makes calls. */
+struct gc_saved_reg {
+	int16_t row;
+	uint16_t offset;         /* from the stack pointer then */
+};
+
 /** What of the Go runtime's conventions depends on the architecture (runtime/asm_*.s, stkframe.go, traceback.go). */
 struct gc_go_abi {
 	uint8_t quantum;         /* smallest instruction; PCQuantum */
@@ -148,17 +154,19 @@ struct gc_go_abi {
 	/* where a function with a frame of at least 8 bytes saved the caller's frame pointer */
 	bool fp_below_sp;        /* 8 below its sp; else 16 below the caller's sp */
 	uint8_t injected_push;   /* stack taken by a call that a signal handler faked (preparePanic, pushCall) */
+	uint8_t linker_signals;  /* from Go 1.N on GDB gets over signals with what Go's linker wrote; 0: never */
 	uint16_t ucontext;       /* behind the stack pointer that sigtramp was entered with */
 	uint16_t callback_sp;    /* cgocallback keeps the older m.g0.sched.sp so far above its sp (unwindm) */
 	/*
-	 * asmcgocall measures the stack that it leaves. While C runs, g is at
-	 * sp + g and the depth at sp + depth. The second row is for programs
-	 * without an asmcgocall_landingpad (of Go 1.19, and not of 1.22 any
-	 * more); if it is 0 there was never another.
+	 * asmcgocall measures the stack that it leaves. It takes size bytes of
+	 * the other one, at a multiple of 16; while C runs, g is at sp + g and the
+	 * depth at sp + depth. The second row is for programs without an
+	 * asmcgocall_landingpad (of Go 1.19, and not of 1.22 any more); if it is 0
+	 * there was never another.
 	 */
-	struct { uint8_t g, depth; } asmcgocall[2];
-	/* crosscall2 is entered from C and saves its caller's registers so far above its sp; 0: as other functions */
-	uint16_t crosscall_fp, crosscall_ret;
+	struct { uint8_t g, depth, size; } asmcgocall[2];
+	const struct gc_saved_reg *crosscall; /* crosscall2 is entered from C: what C wants back, saved above its sp */
+	size_t ncrosscall;
 	const struct gc_ucontext_reg *ucontext_regs;
 	size_t nucontext_regs;
 };

@@ -59,7 +59,7 @@ int gc_go_minor(const char *version);
 
 /** Where the runtime keeps the stack that a thread left; for those who write code that walks there. */
 struct gc_go_offsets {
-	uint16_t g_stack_hi, g_m;
+	uint16_t g_stack_lo, g_stack_hi, g_m;
 	uint16_t g_sched_sp, g_sched_pc;
 	uint16_t g_sched_lr, g_sched_fp;
 	uint16_t m_g0, m_curg;

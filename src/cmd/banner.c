@@ -167,7 +167,7 @@ static void add_symbols(const struct gc_target *t, struct gc_buf *out)
 {
 	const char *exe = gc_process_exe(t->process);
 
-	if (!t->program_file || !exe)
+	if (!t->program_file || !gc_program_file_is_stripped(t->program_file) || !exe)
 		return;
 	gc_buf_printf(out,
 		      "symbols   the program is stripped: start gdb without it, then it gets names, lines and stacks "

@@ -217,19 +217,32 @@ static bool cross_to_c(struct gc_go *go, const struct go_pc *what, struct gc_go_
 	return true;
 }
 
+/** Where crosscall2 saved a register, from its sp; 0: as other functions do. */
+static uint16_t crosscall_slot(const struct gc_go *go, int row)
+{
+	const struct gc_go_abi *abi = go->abi;
+
+	for (size_t i = 0; row >= 0 && i < abi->ncrosscall; i++)
+		if (abi->crosscall[i].row == row)
+			return abi->crosscall[i].offset;
+	return 0;
+}
+
 /** crosscall2 of some architectures saves what its caller in C needs in places of its own. */
 static enum gc_go_step leave_crosscall(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
 				       struct gc_error *err)
 {
-	const struct gc_go_abi *abi = go->abi;
+	const struct gc_arch *arch = go->p->core.arch;
+	uint16_t ret = crosscall_slot(go, arch->ret), fp = crosscall_slot(go, arch->fp);
 	uint64_t sp = s->sp;
 	enum gc_go_step step = unwind_frame(go, what, s, err);
 
-	if (step == GC_GO_DAMAGED || what->delta == 0 || !abi->crosscall_ret)
+	if (step == GC_GO_DAMAGED || what->delta == 0)
 		return step;
-	if (!go_word(go, sp + abi->crosscall_ret, &s->pc))
+	if (ret && !go_word(go, sp + ret, &s->pc))
 		return damaged(err, "the return address is not in the core: stack address", sp);
-	s->has_fp = go_word(go, sp + abi->crosscall_fp, &s->fp);
+	if (fp)
+		s->has_fp = go_word(go, sp + fp, &s->fp);
 	return s->pc ? GC_GO_CALLER : GC_GO_END;
 }
 

@@ -3,8 +3,8 @@
  *
  * The rules are those of src/go/stack.c, put into call frame information
  * (DWARF 4, section 6.4). A function that a signal interrupted, or that a
- * signal handler made call another, has to be looked up by its exact pc; the
- * frame above it is marked as a signal frame (augmentation "S") for that.
+ * signal handler made call another, has to be looked up by its exact pc: a
+ * frame marked as a signal frame (augmentation "S") is put next to it for that.
  */
 #include <dwarf.h>
 
@@ -29,6 +29,7 @@ struct frame_writer {
 	uint64_t at;          /* the rules so far hold from here */
 	int32_t delta;
 	bool saved;           /* the frame holds registers, and there are rules for them */
+	int32_t deepest;      /* delta of the function where it makes calls */
 };
 
 static void offset_rule(struct frame_writer *w, unsigned reg, int64_t offset)
@@ -50,83 +51,7 @@ static void expression(struct frame_writer *w, const struct gc_buf *code)
 	gc_buf_add(w->out, code->data, code->len);
 }
 
-/** The saved value of @reg is at the address that @code works out. */
-static void expression_rule(struct frame_writer *w, unsigned reg, const struct gc_buf *code)
-{
-	register_rule(w, DW_CFA_expression, reg);
-	expression(w, code);
-}
-
-/* Expressions (DWARF 4, section 2.5) */
-
-static void op_register(struct gc_buf *code, unsigned reg, int64_t offset)
-{
-	if (reg < 32) {
-		emit_u8(code, DW_OP_breg0 + reg);
-	} else {
-		emit_u8(code, DW_OP_bregx);
-		emit_uleb(code, reg);
-	}
-	emit_sleb(code, offset);
-}
-
-static void op_plus(struct gc_buf *code, uint64_t value)
-{
-	emit_u8(code, DW_OP_plus_uconst);
-	emit_uleb(code, value);
-}
-
-/** Push what is at register + @offset. */
-static void op_load(struct gc_buf *code, unsigned reg, int64_t offset)
-{
-	op_register(code, reg, offset);
-	emit_u8(code, DW_OP_deref);
-}
-
-/** Replace an address by what is @offset behind it. */
-static void op_follow(struct gc_buf *code, uint64_t offset)
-{
-	op_plus(code, offset);
-	emit_u8(code, DW_OP_deref);
-}
-
-/** @return where the distance of a DW_OP_bra or DW_OP_skip is to be put */
-static size_t op_jump(struct gc_buf *code, unsigned opcode)
-{
-	emit_u8(code, opcode);
-	emit_u16(code, 0);
-	return code->len;
-}
-
-static void op_land(struct gc_buf *code, size_t jump)
-{
-	if (!code->failed)
-		gc_store_le16(code->data + jump - 2, (uint16_t)(code->len - jump));
-}
-
-/** Push the address of this thread's runtime.m. */
-static void op_m(struct frame_writer *w, struct gc_buf *code)
-{
-	op_load(code, symfile_dwarf(w->s, w->s->abi->g), w->s->offsets.g_m);
-}
-
-/**
- * Push the address of the goroutine that this thread works for; of g0 if it
- * has none any more, whose stack is then the one that is left.
- */
-static void op_goroutine(struct frame_writer *w, struct gc_buf *code)
-{
-	size_t end;
-
-	op_m(w, code);
-	op_follow(code, w->s->offsets.m_curg);
-	emit_u8(code, DW_OP_dup);
-	end = op_jump(code, DW_OP_bra);
-	emit_u8(code, DW_OP_drop);
-	op_m(w, code);
-	op_follow(code, w->s->offsets.m_g0);
-	op_land(code, end);
-}
+/* Rules */
 
 /** Bytes from sp to the canonical frame address while the frame has @delta bytes. */
 static uint64_t frame_size(const struct frame_writer *w, int32_t delta)
@@ -134,108 +59,28 @@ static uint64_t frame_size(const struct frame_writer *w, int32_t delta)
 	return (uint64_t)(uint32_t)delta + w->s->abi->call_push;
 }
 
-/** systemstack runs its argument on g0's stack; its own frame is where m.curg was left. */
-static void systemstack_cfa(struct frame_writer *w, struct gc_buf *code, int32_t delta)
-{
-	const struct gc_go_offsets *o = &w->s->offsets;
-	size_t same, end;
+typedef void make_fn(const struct symfile *s, uint64_t arg, struct gc_buf *code);
 
-	op_goroutine(w, code);
-	emit_u8(code, DW_OP_dup);
-	op_register(code, symfile_dwarf(w->s, w->s->abi->g), 0);
-	emit_u8(code, DW_OP_eq);
-	same = op_jump(code, DW_OP_bra); /* not gone yet, or back again */
-	op_follow(code, o->g_sched_sp);
-	end = op_jump(code, DW_OP_skip);
-	op_land(code, same);
-	emit_u8(code, DW_OP_drop);
-	op_register(code, w->sp, 0);
-	op_land(code, end);
-	op_plus(code, frame_size(w, delta));
-}
-
-/** asmcgocall keeps the depth of the stack that it leaves; with no g, the stack pointer itself. */
-static void asmcgocall_cfa(struct frame_writer *w, struct gc_buf *code, int32_t delta)
-{
-	const struct gc_go_abi *abi = w->s->abi;
-	bool old = abi->asmcgocall[1].depth && !w->s->landingpad;
-	uint8_t g = abi->asmcgocall[old].g, depth = abi->asmcgocall[old].depth;
-	size_t with_g, end;
-
-	op_load(code, w->sp, g);
-	emit_u8(code, DW_OP_dup);
-	with_g = op_jump(code, DW_OP_bra);
-	emit_u8(code, DW_OP_drop);
-	op_load(code, w->sp, depth);
-	end = op_jump(code, DW_OP_skip);
-	op_land(code, with_g);
-	op_follow(code, w->s->offsets.g_stack_hi);
-	op_load(code, w->sp, depth);
-	emit_u8(code, DW_OP_minus);
-	op_land(code, end);
-	op_plus(code, frame_size(w, delta));
-}
-
-/** What the runtime noted before it called the vDSO; as usual if it has noted nothing. */
-static void vdso_cfa(struct frame_writer *w, struct gc_buf *code, int32_t delta)
-{
-	size_t end;
-
-	op_m(w, code);
-	op_follow(code, w->s->offsets.m_vdso_sp);
-	emit_u8(code, DW_OP_dup);
-	end = op_jump(code, DW_OP_bra);
-	emit_u8(code, DW_OP_drop);
-	op_register(code, w->sp, (int64_t)frame_size(w, delta));
-	op_land(code, end);
-}
-
-static void vdso_caller(struct frame_writer *w, struct gc_buf *code, uint64_t delta)
-{
-	const struct gc_go_abi *abi = w->s->abi;
-	size_t noted, end;
-
-	op_m(w, code);
-	emit_u8(code, DW_OP_dup);
-	op_follow(code, w->s->offsets.m_vdso_sp);
-	noted = op_jump(code, DW_OP_bra);
-	emit_u8(code, DW_OP_drop);
-	op_register(code, w->sp, abi->link_register ? 0 : (int64_t)(delta + abi->call_push) - 8);
-	end = op_jump(code, DW_OP_skip);
-	op_land(code, noted);
-	op_plus(code, w->s->offsets.m_vdso_pc);
-	op_land(code, end);
-}
-
-/** A register of the goroutine, as it was left. */
-static void goroutine_field(struct frame_writer *w, struct gc_buf *code, uint64_t field)
-{
-	op_goroutine(w, code);
-	op_plus(code, field);
-}
-
-/* Rules */
-
-static void cfa_expression(struct frame_writer *w, int32_t delta,
-			   void (*make)(struct frame_writer *, struct gc_buf *, int32_t))
+static void cfa_expression(struct frame_writer *w, uint64_t arg, make_fn *make)
 {
 	struct gc_buf code = GC_BUF_INIT;
 
-	make(w, &code, delta);
+	make(w->s, arg, &code);
 	w->out->failed |= code.failed;
 	emit_u8(w->out, DW_CFA_def_cfa_expression);
 	expression(w, &code);
 	gc_buf_deinit(&code);
 }
 
-static void caller_expression(struct frame_writer *w, unsigned reg, uint64_t arg,
-			      void (*make)(struct frame_writer *, struct gc_buf *, uint64_t))
+/** @param opcode DW_CFA_expression: the caller's value is at the address; DW_CFA_val_expression: it is the value */
+static void caller_expression(struct frame_writer *w, unsigned opcode, unsigned reg, uint64_t arg, make_fn *make)
 {
 	struct gc_buf code = GC_BUF_INIT;
 
-	make(w, &code, arg);
+	make(w->s, arg, &code);
 	w->out->failed |= code.failed;
-	expression_rule(w, reg, &code);
+	register_rule(w, opcode, reg);
+	expression(w, &code);
 	gc_buf_deinit(&code);
 }
 
@@ -245,11 +90,20 @@ static int64_t fp_offset(const struct frame_writer *w, int32_t delta)
 	return w->s->abi->fp_below_sp ? -(int64_t)delta - 8 : -16;
 }
 
+/** crosscall2 has saved what C wants back by the time that it makes its call. */
+static void crosscall_rules(struct frame_writer *w, int32_t delta)
+{
+	const struct gc_go_abi *abi = w->s->abi;
+
+	for (size_t i = 0; i < abi->ncrosscall; i++)
+		offset_rule(w, symfile_dwarf(w->s, abi->crosscall[i].row),
+			    abi->crosscall[i].offset - (int64_t)frame_size(w, delta));
+}
+
 /** The caller's registers, where the frame has saved them. */
 static void saved_rules(struct frame_writer *w, int32_t delta)
 {
 	const struct gc_go_abi *abi = w->s->abi;
-	bool crosscall = w->function->kind == SYMFILE_CROSSCALL && abi->crosscall_ret;
 	bool moves = abi->link_register || abi->fp_below_sp; /* with the bottom of the frame */
 
 	if (delta < 8 || delta % 8) {
@@ -264,34 +118,11 @@ static void saved_rules(struct frame_writer *w, int32_t delta)
 	if (w->saved && !moves)
 		return;
 	w->saved = true;
-	offset_rule(w, w->fp, crosscall ? abi->crosscall_fp - (int64_t)delta : fp_offset(w, delta));
-	if (abi->link_register && w->ra == w->pc)
+	offset_rule(w, w->fp, fp_offset(w, delta));
+	if (abi->link_register && w->ra == w->pc && w->function->kind != SYMFILE_INJECTED)
 		offset_rule(w, w->pc, -(int64_t)delta);
 	if (abi->link_register)
-		offset_rule(w, w->ret, crosscall ? abi->crosscall_ret - (int64_t)delta : -(int64_t)delta);
-}
-
-/**
- * The handler pushed a return address, and below it, where calls link, the
- * link register of the code that was interrupted (preparePanic and pushCall of
- * runtime/signal_*.go).
- */
-static void injected_rules(struct frame_writer *w, int32_t delta)
-{
-	const struct gc_go_abi *abi = w->s->abi;
-
-	if (!abi->link_register) {
-		saved_rules(w, delta);
-		return;
-	}
-	if (delta >= 8 && delta % 8 == 0) {
-		offset_rule(w, w->pc, -(int64_t)delta);
-		offset_rule(w, w->fp, fp_offset(w, delta));
-	} else {
-		register_rule(w, DW_CFA_register, w->pc);
-		emit_uleb(w->out, w->ret);
-		register_rule(w, DW_CFA_same_value, w->fp);
-	}
+		offset_rule(w, w->ret, -(int64_t)delta);
 }
 
 static void vdso_rules(struct frame_writer *w, int32_t delta)
@@ -301,7 +132,7 @@ static void vdso_rules(struct frame_writer *w, int32_t delta)
 		emit_uleb(w->out, w->ret);
 		return;
 	}
-	caller_expression(w, w->pc, (uint64_t)delta, vdso_caller);
+	caller_expression(w, DW_CFA_expression, w->pc, frame_size(w, delta), symfile_vdso_caller);
 }
 
 /** The rules for a frame of @delta bytes. */
@@ -309,15 +140,18 @@ static void row_rules(struct frame_writer *w, int32_t delta)
 {
 	switch (w->function->kind) {
 	case SYMFILE_SYSTEMSTACK:
-		cfa_expression(w, delta, systemstack_cfa);
+		cfa_expression(w, frame_size(w, delta), symfile_systemstack_cfa);
 		break;
 	case SYMFILE_ASMCGOCALL:
-		cfa_expression(w, delta, asmcgocall_cfa);
+		cfa_expression(w, frame_size(w, delta), symfile_asmcgocall_cfa);
 		break;
 	case SYMFILE_VDSO:
-		cfa_expression(w, delta, vdso_cfa);
+		cfa_expression(w, frame_size(w, delta), symfile_vdso_cfa);
 		vdso_rules(w, delta);
 		return;
+	case SYMFILE_CALLBACK:
+		cfa_expression(w, frame_size(w, delta), symfile_callback_cfa);
+		break;
 	case SYMFILE_MORESTACK:
 		return; /* the same everywhere */
 	default:
@@ -325,28 +159,22 @@ static void row_rules(struct frame_writer *w, int32_t delta)
 		emit_uleb(w->out, frame_size(w, delta));
 		break;
 	}
-	if (w->function->kind == SYMFILE_INJECTED)
-		injected_rules(w, delta);
-	else if (w->function->kind != SYMFILE_SIGTRAMP)
+	if (w->function->kind != SYMFILE_SIGTRAMP)
 		saved_rules(w, delta);
+	if (w->function->kind == SYMFILE_CROSSCALL && delta == w->deepest)
+		crosscall_rules(w, delta);
 }
 
 /** morestack: the goroutine's own stack, as its function's prologue left it. */
 static void morestack_rules(struct frame_writer *w)
 {
 	const struct gc_go_offsets *o = &w->s->offsets;
-	struct gc_buf code = GC_BUF_INIT;
 
-	goroutine_field(w, &code, o->g_sched_sp);
-	emit_u8(&code, DW_OP_deref);
-	w->out->failed |= code.failed;
-	emit_u8(w->out, DW_CFA_def_cfa_expression);
-	expression(w, &code);
-	gc_buf_deinit(&code);
-	caller_expression(w, w->pc, o->g_sched_pc, goroutine_field);
-	caller_expression(w, w->fp, o->g_sched_fp, goroutine_field);
+	cfa_expression(w, o->g_sched_sp, symfile_goroutine_value);
+	caller_expression(w, DW_CFA_expression, w->pc, o->g_sched_pc, symfile_goroutine_field);
+	caller_expression(w, DW_CFA_expression, w->fp, o->g_sched_fp, symfile_goroutine_field);
 	if (w->s->abi->link_register)
-		caller_expression(w, w->ret, o->g_sched_lr, goroutine_field);
+		caller_expression(w, DW_CFA_expression, w->ret, o->g_sched_lr, symfile_goroutine_field);
 }
 
 /** All registers of the interrupted code are in the ucontext, which is above the frame. */
@@ -362,16 +190,17 @@ static void ucontext_rules(struct frame_writer *w)
 	}
 }
 
-/** The caller's stack pointer is @above the frame address. LLDB 21 does not know DW_CFA_val_offset_sf. */
-static void stack_rule(struct frame_writer *w, uint8_t above)
+static void above_cfa(const struct symfile *s, uint64_t above, struct gc_buf *code)
 {
-	struct gc_buf code = GC_BUF_INIT;
+	(void)s; /* the frame address is there already */
+	emit_u8(code, DW_OP_plus_uconst);
+	emit_uleb(code, above);
+}
 
-	op_plus(&code, above);
-	w->out->failed |= code.failed;
-	register_rule(w, DW_CFA_val_expression, w->sp);
-	expression(w, &code);
-	gc_buf_deinit(&code);
+static void constant_address(const struct symfile *s, uint64_t addr, struct gc_buf *code)
+{
+	emit_u8(code, DW_OP_addr);
+	emit_u64(code, addr - s->bias);
 }
 
 /** Rules that hold in the whole function. */
@@ -388,10 +217,8 @@ static void function_rules(struct frame_writer *w)
 		ucontext_rules(w);
 		break;
 	case SYMFILE_INJECTED:
-		if (!w->s->abi->link_register)
-			break;
-		stack_rule(w, w->s->abi->injected_push);
-		offset_rule(w, w->ret, 0);
+		if (w->s->signal_pc)
+			caller_expression(w, DW_CFA_val_expression, w->pc, w->s->signal_pc, constant_address);
 		break;
 	default:
 		break;
@@ -422,9 +249,10 @@ static void advance(struct frame_writer *w, uint64_t to)
 static enum cie cie_of(const struct symfile *s, enum symfile_kind kind)
 {
 	switch (kind) {
-	case SYMFILE_INJECTED:
 	case SYMFILE_SIGTRAMP:
 		return CIE_SIGNAL;
+	case SYMFILE_INJECTED:
+		return CIE_PC;
 	case SYMFILE_MORESTACK:
 	case SYMFILE_VDSO:
 		return s->own_info ? CIE_PC : CIE_SIGNAL;
@@ -475,43 +303,102 @@ static void write_cie(struct symfile *s, enum cie which)
 	end_entry(out, begin);
 }
 
-static enum gc_code write_fde(struct frame_writer *w, const size_t cies[NCIES], struct gc_error *err)
+/** Begin an entry for the addresses from @low to @end. @return for end_entry */
+static size_t begin_fde(struct frame_writer *w, enum cie cie, const size_t cies[NCIES], uint64_t low, uint64_t end)
 {
-	struct symfile *s = w->s;
-	const struct gc_pcfunc *f = &w->function->f;
-	enum cie cie = cie_of(s, w->function->kind);
-	struct gc_pcrows rows = { .list = NULL };
 	size_t begin = emit_begin_length(w->out);
-	enum gc_code code = GC_OK;
 
-	if (w->function->kind != SYMFILE_END)
-		code = symfile_rows(s, f, f->pcsp, &rows, err);
-	if (code != GC_OK)
-		return code;
 	emit_u32(w->out, cies[cie]);
-	emit_u64(w->out, symfile_low(w->function) - s->bias);
-	emit_u64(w->out, f->end - symfile_low(w->function));
+	emit_u64(w->out, low - w->s->bias);
+	emit_u64(w->out, end - low);
 	if (cie == CIE_SIGNAL)
 		emit_uleb(w->out, 0); /* bytes of augmentation data */
-	w->ra = cie == CIE_CALL && s->abi->link_register ? w->ret : w->pc;
-	w->at = symfile_low(w->function);
+	w->ra = cie == CIE_CALL && w->s->abi->link_register ? w->ret : w->pc;
+	w->at = low;
 	w->delta = 0;
 	w->saved = false;
-	function_rules(w);
-	for (size_t i = 0; i < rows.count; i++) {
-		int32_t delta = rows.list[i].value;
+	return begin;
+}
+
+/**
+ * The frame between a function that a signal interrupted and the one that the
+ * handler made it call. The handler pushed a return address, or where calls
+ * link the link register of what it interrupted (preparePanic and pushCall of
+ * runtime/signal_*.go).
+ *
+ * It makes debuggers look up the caller by its exact pc. To mark the called
+ * function itself as a signal frame would do, but for GDB 13, which fails an
+ * assertion where that one has ended in a call that was inlined into it
+ * (get_frame_block of gdb/blockframe.c); sigpanic always does.
+ */
+static void write_signal_fde(struct frame_writer *w, const size_t cies[NCIES])
+{
+	struct symfile *s = w->s;
+	size_t begin = begin_fde(w, CIE_SIGNAL, cies, s->signal_pc - s->abi->quantum, s->signal_pc + s->abi->quantum);
+
+	emit_u8(w->out, DW_CFA_def_cfa_offset);
+	emit_uleb(w->out, 0);
+	if (s->abi->link_register) {
+		register_rule(w, DW_CFA_register, w->pc);
+		emit_uleb(w->out, w->ret);
+		offset_rule(w, w->ret, 0);
+		/* LLDB 21 does not know DW_CFA_val_offset_sf */
+		caller_expression(w, DW_CFA_val_expression, w->sp, s->abi->injected_push, above_cfa);
+	}
+	end_entry(w->out, begin);
+}
+
+static int32_t deepest(const struct gc_pcrows *rows)
+{
+	int32_t delta = 0;
+
+	for (size_t i = 0; i < rows->count; i++)
+		if (rows->list[i].value > delta)
+			delta = rows->list[i].value;
+	return delta;
+}
+
+static void write_rows(struct frame_writer *w, const struct gc_pcrows *rows, uint64_t end)
+{
+	const struct gc_pcfunc *f = &w->function->f;
+
+	w->deepest = deepest(rows);
+	for (size_t i = 0; i < rows->count && rows->list[i].start < end; i++) {
+		int32_t delta = rows->list[i].value;
 
 		if (delta < 0 || (i && delta == w->delta))
 			continue;
 		if (delta == 0 && i == 0 && w->function->kind == SYMFILE_PLAIN)
 			continue; /* as in the CIE */
-		if (rows.list[i].start > f->entry)
-			advance(w, rows.list[i].start);
+		if (rows->list[i].start > f->entry)
+			advance(w, rows->list[i].start);
 		row_rules(w, delta);
 		w->delta = delta;
 	}
+}
+
+static enum gc_code write_fde(struct frame_writer *w, const size_t cies[NCIES], struct gc_error *err)
+{
+	struct symfile *s = w->s;
+	const struct gc_pcfunc *f = &w->function->f;
+	uint64_t low = symfile_low(w->function), end = f->end;
+	struct gc_pcrows rows = { .list = NULL };
+	enum gc_code code = GC_OK;
+	size_t begin;
+
+	if (w->function->kind != SYMFILE_END)
+		code = symfile_rows(s, f, f->pcsp, &rows, err);
+	if (code != GC_OK)
+		return code;
+	if (s->signal_pc >= low && s->signal_pc < end)
+		end = s->signal_pc - s->abi->quantum;
+	begin = begin_fde(w, cie_of(s, w->function->kind), cies, low, end);
+	function_rules(w);
+	write_rows(w, &rows, end);
 	gc_pcrows_deinit(&rows);
 	end_entry(w->out, begin);
+	if (end != f->end)
+		write_signal_fde(w, cies);
 	return GC_OK;
 }
 

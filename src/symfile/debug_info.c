@@ -349,12 +349,12 @@ enum mark {
 static enum mark mark_of(const struct symfile_function *function)
 {
 	switch (function->kind) {
-	case SYMFILE_INJECTED:
 	case SYMFILE_SIGTRAMP:
 		return MARK_NAME;
 	case SYMFILE_SYSTEMSTACK:
 	case SYMFILE_MORESTACK:
 	case SYMFILE_ASMCGOCALL:
+	case SYMFILE_CALLBACK:
 	case SYMFILE_VDSO:
 		return MARK_SWITCH;
 	default:

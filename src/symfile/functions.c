@@ -6,6 +6,9 @@
 
 #define MAX_FILE_NUMBER (1U << 20)
 
+/* In every program, and named for what its last instruction is made to stand for; that one hardly ever runs. */
+#define SIGNAL_FUNCTION "runtime.cgoSigtramp"
+
 /* Matched by name, since funcIDs were renumbered between versions. */
 static const struct {
 	const char *name;
@@ -15,7 +18,7 @@ static const struct {
 	{ "runtime.systemstack", SYMFILE_SYSTEMSTACK },
 	{ "runtime.morestack", SYMFILE_MORESTACK },
 	{ "runtime.asmcgocall", SYMFILE_ASMCGOCALL },
-	{ "runtime.cgocallback", SYMFILE_PLAIN }, /* although it writes to sp */
+	{ "runtime.cgocallback", SYMFILE_CALLBACK },
 	{ "crosscall2", SYMFILE_CROSSCALL },
 	{ "runtime.sigpanic", SYMFILE_INJECTED },
 	{ "runtime.asyncPreempt", SYMFILE_INJECTED },
@@ -25,6 +28,25 @@ static const struct {
 	{ "time.now", SYMFILE_VDSO },
 	{ "runtime.vgetrandom1", SYMFILE_VDSO },
 };
+
+/**
+ * Beside a program's own debug information: no more than debuggers need to get
+ * further than with the linker's call frame information, for the rest they are
+ * to show as ever.
+ */
+static enum symfile_kind kind_beside(const struct symfile *s, enum symfile_kind kind)
+{
+	int since = s->abi->linker_signals;
+
+	switch (kind) {
+	case SYMFILE_END:
+	case SYMFILE_INJECTED:
+	case SYMFILE_SIGTRAMP:
+		return since && s->src->minor >= since ? SYMFILE_PLAIN : kind;
+	default:
+		return kind;
+	}
+}
 
 static enum symfile_kind kind_of(const struct symfile *s, const struct gc_pcfunc *f, const char *name)
 {
@@ -106,7 +128,11 @@ enum gc_code symfile_read_functions(struct symfile *s, struct gc_problems *probl
 			continue;
 		}
 		to->kind = kind_of(s, &to->f, name);
+		if (!s->own_info)
+			to->kind = kind_beside(s, to->kind);
 		to->lead = 0;
+		if (strcmp(name, SIGNAL_FUNCTION) == 0 && to->f.end - to->f.entry > 2 * s->abi->quantum)
+			s->signal_pc = to->f.end - s->abi->quantum;
 		s->landingpad |= strcmp(name, "runtime.asmcgocall_landingpad") == 0;
 		add_lead(s, to, name);
 		last = to->f.end;

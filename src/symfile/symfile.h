@@ -14,6 +14,7 @@ enum symfile_kind {
 	SYMFILE_SYSTEMSTACK, /* the same frame, on the goroutine's stack */
 	SYMFILE_MORESTACK,   /* where the goroutine needed more stack */
 	SYMFILE_ASMCGOCALL,  /* on the stack that was left for C */
+	SYMFILE_CALLBACK,    /* where C called it, on g0's stack */
 	SYMFILE_VDSO,        /* on the stack that was left for the vDSO */
 	SYMFILE_CROSSCALL,   /* saves its caller's registers in places of its own */
 };
@@ -46,6 +47,7 @@ struct symfile {
 	uint64_t budget;     /* rows that may still be decoded */
 	uint32_t lost_trees; /* functions whose inlined calls are not to be had */
 	bool landingpad;     /* there is an asmcgocall_landingpad, see gc_go_abi.asmcgocall */
+	uint64_t signal_pc;  /* stands for the signal that made a function call another; 0: there is no place for it */
 	bool own_info;       /* .debug_info is made here, so that it can mark functions */
 	struct gc_buf strings; /* .strtab and .debug_str: a name's offset is that in the pclntab plus 1 */
 	struct gc_buf symbols, frame, info, abbrev, line, ranges;
@@ -80,6 +82,26 @@ static inline unsigned symfile_dwarf(const struct symfile *s, int row)
 {
 	return (unsigned)s->arch->regs[row].dwarf;
 }
+
+/*
+ * stack_switch.c: append DWARF expressions for functions that go on on another
+ * stack.
+ *
+ * @param size  bytes from the stack pointer to the frame address on the stack where the function is called
+ */
+
+/** The frame address. */
+void symfile_systemstack_cfa(const struct symfile *s, uint64_t size, struct gc_buf *code);
+void symfile_asmcgocall_cfa(const struct symfile *s, uint64_t size, struct gc_buf *code);
+void symfile_callback_cfa(const struct symfile *s, uint64_t size, struct gc_buf *code);
+void symfile_vdso_cfa(const struct symfile *s, uint64_t size, struct gc_buf *code);
+
+/** Where the return address is. */
+void symfile_vdso_caller(const struct symfile *s, uint64_t size, struct gc_buf *code);
+
+/** The address of a field of the goroutine that the thread works for, and what is in it. */
+void symfile_goroutine_field(const struct symfile *s, uint64_t field, struct gc_buf *code);
+void symfile_goroutine_value(const struct symfile *s, uint64_t field, struct gc_buf *code);
 
 /** .debug_frame */
 enum gc_code symfile_frame(struct symfile *s, struct gc_error *err);

@@ -13,6 +13,7 @@
 struct gc_program_file {
 	const struct gc_process *p;
 	struct gc_shared *shared;
+	bool stripped;
 };
 
 static bool visit_section(void *data, const char *name, const Elf64_Shdr *shdr)
@@ -50,18 +51,24 @@ enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_p
 
 	if (!program || !program->file || program->file->input.size > MAX_PROGRAM)
 		return gc_fail(err, GC_E_NOT_FOUND, "there is no program");
-	if (!is_stripped(program->file) || !is_go(program->file))
-		return gc_fail(err, GC_E_NOT_FOUND, "it is no stripped Go program");
+	if (!is_go(program->file))
+		return gc_fail(err, GC_E_NOT_FOUND, "it is no Go program");
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return gc_fail_memory(err);
 	f->p = p;
+	f->stripped = is_stripped(program->file);
 	if (gc_shared_new(&f->shared, err) != GC_OK) {
 		free(f);
 		return err ? err->code : GC_E_IO;
 	}
 	*out = f;
 	return GC_OK;
+}
+
+bool gc_program_file_is_stripped(const struct gc_program_file *f)
+{
+	return f->stripped;
 }
 
 void gc_program_file_free(struct gc_program_file *f)

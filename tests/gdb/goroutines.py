@@ -316,37 +316,81 @@ class Values(unittest.TestCase):
 
 
 class Cgo(unittest.TestCase):
-    """C frames, the Go frames that called them, the callback's, and so on, in one stack."""
+    """C frames, the Go frames that called them, the callback's, and so on, in one stack, with nothing local in gdb."""
+    maxDiff = None
+    INNER = ['overrun', 'c_inner', 'Cfunc_c_inner']
+    OUTER = ['crosscall2', 'goCallback', 'c_outer', 'Cfunc_c_outer']
+    SWITCHES = ('<signal handler called>', '<stack switch>', 'runtime.asmcgocall')
 
-    WANT = ['overrun', 'c_inner', 'runtime.cgocall', 'main._Cfunc_c_inner', 'main.goCallback',
-            'runtime.cgocallbackg1', 'runtime.cgocallback', 'runtime.cgocall', 'main._Cfunc_c_outer',
-            'main.runJob', 'main.main']
+    def go_frames(self, case):
+        """Of the runtime's traceback, which knows no C; the program that dumped at once printed none."""
+        printing = next(c for c in cases('^cgocrash-') if c.arch == case.arch and c.name == case.name.replace('-default', ''))
+        frames = [(f.function, f.file, f.line) for g in printed.tracebacks(printing.expect.sections['stderr'])
+                  if g.goid == 1 for f in g.frames]
+        self.assertEqual(frames[0][0], 'runtime.cgocall')
+        frames[0] = ('runtime.cgocall', frames[0][1], None)   # printed is where it said that it goes, not where it went
+        return [f for f in frames if f[0] != 'runtime.systemstack_switch']
 
-    def check(self, stack_of):
-        at = 0
-        for name in stack_of:
-            at += at < len(self.WANT) and name == self.WANT[at]
-        self.assertEqual(self.WANT[at:], [], stack_of)
+    def wanted(self, case, stripped):
+        go = self.go_frames(case)
+        back = [f[0] for f in go].index('runtime.cgocallback') + 1
+        known = ('crosscall2',) if stripped else self.INNER + self.OUTER
+        c = [[(name if name in known else '??', None, None) for name in names] for names in (self.INNER, self.OUTER)]
+        end = [f[0] for f in go].index('main.main') + 1
+        return c[0] + go[:back] + c[1] + go[back:end]
+
+    def shown(self, bt):
+        frames = [f for f in stack(bt) if f[0] not in self.SWITCHES]
+        first = next((i for i, f in enumerate(frames) if f[0] in ('overrun', '??')), 0)
+        out = []
+        for name, file, line in frames[first:]:
+            name = re.sub(r'^_cgo_[0-9a-f]+_', '', name)
+            is_c = name in self.INNER + self.OUTER + ['??']
+            out.append((name, None, None) if is_c else (name, file, line))
+        called = next((i for i, f in enumerate(out) if f[0] == 'runtime.cgocall'), None)
+        if called is not None:
+            out[called] = ('runtime.cgocall', out[called][1], None)
+        end = next((i for i, f in enumerate(out) if f[0] == 'main.main'), len(out))
+        return out[:end + 1]
+
+    def check(self, case, gdb, program, stripped):
+        with gocore.Stub(case.core, program, ['--sysroot=' + case.sysroot]) as stub:
+            start = ['target remote ' + stub.gdb_address]
+            _, (rows,) = gocore.ask_gdb(gdb, start, ['info threads'])
+            # the thread has the C stack, the goroutine its own
+            m = re.search(r'(?m)^[* ] (\d+) .*"M\d+ \((?:signal handler|C) of G1\)', rows)
+            self.assertTrue(m, rows)
+            self.assertRegex(rows, r'(?m)^  \d+ .*"G1 \w+ main.main" \(locked to thread \d+\) +runtime.cgocall')
+            _, (bt,) = gocore.ask_gdb(gdb, start, [['thread ' + m[1], 'backtrace']])
+            self.assertEqual(self.shown(bt), self.wanted(case, stripped), bt)
 
     def test_stack(self):
         for case in cases('^cgocrash-'):
             for gdb in gocore.gdbs():
                 if not gocore.knows_arch(gdb, case.arch):
                     continue
-                with self.subTest('%s %s' % (case, gdb)), tempfile.TemporaryDirectory() as folder, \
-                        gocore.Stub(case.core, case.bin, ['--sysroot=' + case.sysroot]) as stub:
-                    # gdb gets over the changes of stack with our call frame information
-                    combined = os.path.join(folder, 'combined')
-                    subprocess.run([*gocore.STUB, 'symbols', '--combined',
-                                    case.bin, '-o', combined], check=True)
-                    start = ['file ' + combined, 'target remote ' + stub.gdb_address]
-                    _, (rows,) = gocore.ask_gdb(gdb, start, ['info threads'])
-                    # the thread has the C stack, the goroutine its own
-                    m = re.search(r'(?m)^[* ] (\d+) .*"M\d+ \((?:signal handler|C) of G1\)', rows)
-                    self.assertTrue(m, rows)
-                    self.assertRegex(rows, r'(?m)^  \d+ .*"G1 \w+ main.main" \(locked to thread \d+\) +runtime.cgocall')
-                    _, (bt,) = gocore.ask_gdb(gdb, start, [['thread ' + m[1], 'backtrace']])
-                    self.check([f[0] for f in stack(bt)])
+                with tempfile.TemporaryDirectory() as tmp:
+                    with self.subTest('%s %s' % (case, gdb)):
+                        self.check(case, gdb, case.bin, False)
+                    with self.subTest('%s %s stripped' % (case, gdb)):
+                        self.check(case, gdb, strip(case.bin, os.path.join(tmp, 'program')), True)
+
+
+class Locals(unittest.TestCase):
+    """All variables of all frames: what gdb 13 dies of if a frame's pc and its inlined calls do not agree."""
+
+    def test_full(self):
+        for case in cases('^segv-go[0-9.]+$'):
+            for gdb in gocore.gdbs():
+                if not gocore.knows_arch(gdb, case.arch):
+                    continue
+                with tempfile.TemporaryDirectory() as tmp:
+                    for program in (case.bin, strip(case.bin, os.path.join(tmp, 'program'))):
+                        with self.subTest('%s %s %s' % (case, gdb, program)), \
+                                gocore.Stub(case.core, program) as stub:
+                            _, (bt,) = gocore.ask_gdb(gdb, ['target remote ' + stub.gdb_address],
+                                                      [['thread 1', 'backtrace full']])
+                            self.assertIn('main.main', bt)
 
 
 if __name__ == '__main__':
