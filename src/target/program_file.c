@@ -10,6 +10,8 @@
 /* The copy is held in memory, once for all clients. */
 #define MAX_PROGRAM ((uint64_t)512 << 20)
 
+#define CIES 128 /* bytes that the common entries have, at the beginning of .debug_frame */
+
 struct gc_program_file {
 	const struct gc_process *p;
 	struct gc_shared *shared;
@@ -34,6 +36,16 @@ static bool is_stripped(struct gc_elf_file *file)
 	return stripped;
 }
 
+/** Has it been through `symbols --combined`? Its signal frames tell; Go's linker writes none. */
+static bool is_combined(struct gc_elf_file *file)
+{
+	const uint8_t *bytes;
+	uint64_t len, addr;
+
+	return gc_elf_section(file, ".debug_frame", &bytes, &len, &addr) &&
+	       memmem(bytes, len < CIES ? len : CIES, "zS", sizeof("zS"));
+}
+
 static bool is_go(struct gc_elf_file *file)
 {
 	struct gc_buildinfo info;
@@ -51,8 +63,8 @@ enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_p
 
 	if (!program || !program->file || program->file->input.size > MAX_PROGRAM)
 		return gc_fail(err, GC_E_NOT_FOUND, "there is no program");
-	if (!is_go(program->file))
-		return gc_fail(err, GC_E_NOT_FOUND, "it is no Go program");
+	if (!is_go(program->file) || is_combined(program->file))
+		return gc_fail(err, GC_E_NOT_FOUND, "it is no Go program, or has it all");
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return gc_fail_memory(err);

@@ -28,7 +28,7 @@ enum {
 	FUNCS = 1024,
 	RECORDS = 128,   /* from FUNCS on */
 	RECORD = 96,
-	NFUNC = 9,
+	NFUNC = 12,
 	SIZE = FUNCS + RECORDS + NFUNC * RECORD,
 	FUNCTION = 0x40, /* bytes of each function */
 };
@@ -148,6 +148,9 @@ static void build_table(const struct gc_arch *arch)
 	add_func(6, "runtime.mcall", GC_FUNC_SPWRITE, 16, quantum);
 	add_func(7, "runtime.nanotime1", GC_FUNC_SPWRITE, 16, quantum);
 	add_func(8, "runtime.asmcgocall_landingpad", 0, 16, quantum);
+	add_func(9, "runtime.cgocallback", GC_FUNC_SPWRITE, 16, quantum);
+	add_func(10, "crosscall2", 0, 192, quantum);
+	add_func(11, "runtime.cgoSigtramp", GC_FUNC_TOP, 16, quantum);
 }
 
 static void open_table(const struct gc_arch *arch, uint64_t bias)
@@ -448,57 +451,6 @@ START_TEST(plain_frames_aarch64)
 }
 END_TEST
 
-START_TEST(signal_frames_x86_64)
-{
-	struct rules r;
-
-	build_table(arch_of(0));
-	open_table(arch_of(0), 0);
-	build();
-	r = rules_at(function(1) + 8); /* sigtramp: struct ucontext of asm/ucontext.h is at the frame address */
-	ck_assert(r.signal);
-	ck_assert_uint_eq(r.cfa_offset, 40);
-	ck_saved(&r, 16, 168);
-	ck_saved(&r, 7, 160);
-	ck_saved(&r, 6, 120);
-	ck_saved(&r, 8, 40);
-	r = rules_at(function(2) + 8); /* sigpanic */
-	ck_assert(r.signal);
-	ck_saved(&r, 16, -8);
-	ck_saved(&r, 6, -16);
-}
-END_TEST
-
-START_TEST(signal_frames_aarch64)
-{
-	struct rules r;
-
-	build_table(arch_of(1));
-	open_table(arch_of(1), 0);
-	build();
-	r = rules_at(function(1) + 8); /* behind 128 bytes of siginfo */
-	ck_assert(r.signal);
-	ck_assert_uint_eq(r.ra, 32);
-	ck_saved(&r, 0, 128 + 184);
-	ck_saved(&r, 30, 128 + 184 + 240);
-	ck_saved(&r, 31, 128 + 432);
-	ck_saved(&r, 32, 128 + 440);
-	r = rules_at(function(2) + 8); /* preparePanic pushed lr */
-	ck_assert(r.signal);
-	ck_assert_uint_eq(r.ra, 32);
-	ck_assert_uint_eq(r.cfa_offset, 32);
-	ck_saved(&r, 32, -32);
-	ck_saved(&r, 30, 0);
-	ck_saved(&r, 29, -40);
-	ck_assert_uint_eq(r.regs[31].opcode, DW_CFA_val_expression);
-	ck_assert_uint_eq(r.regs[31].code_len, 2);
-	ck_assert_mem_eq(r.regs[31].code, ((uint8_t[]){ DW_OP_plus_uconst, 16 }), 2);
-	r = rules_at(function(2)); /* its first instruction: still in the link register */
-	ck_assert_uint_eq(r.regs[32].opcode, DW_CFA_register);
-	ck_assert_int_eq(r.regs[32].offset, 30);
-}
-END_TEST
-
 /* A small machine for the expressions: memory is words at addresses below 0x1000. */
 static uint64_t memory[0x200];
 
@@ -523,8 +475,39 @@ static uint64_t evaluate(const uint8_t *code, uint64_t len, const uint64_t *regs
 			stack[n++] = regs[op - DW_OP_breg0] + (uint64_t)sleb(&c);
 			continue;
 		}
+		ck_assert_uint_lt(n, 15);
+		if (op == DW_OP_lit0 || op == DW_OP_const1u || op == DW_OP_const1s || op == DW_OP_addr) {
+			stack[n++] = op == DW_OP_lit0 ? 0 : op == DW_OP_const1u ? *c.p : op == DW_OP_const1s ?
+				     (uint64_t)(int8_t)*c.p : gc_load_le64(c.p);
+			c.p += op == DW_OP_lit0 ? 0 : op == DW_OP_addr ? 8 : 1;
+			continue;
+		}
 		ck_assert_uint_gt(n, 0);
 		switch (op) {
+		case DW_OP_over:
+		case DW_OP_pick:
+			jump = op == DW_OP_over ? 1 : *c.p++;
+			ck_assert_uint_gt(n, jump);
+			stack[n] = stack[n - 1 - jump];
+			n++;
+			break;
+		case DW_OP_swap:
+			ck_assert_uint_ge(n, 2);
+			stack[n] = stack[n - 1];
+			stack[n - 1] = stack[n - 2];
+			stack[n - 2] = stack[n];
+			break;
+		case DW_OP_lt:
+		case DW_OP_le:
+		case DW_OP_ge:
+		case DW_OP_and:
+			ck_assert_uint_ge(n, 2);
+			n--;
+			stack[n - 1] = op == DW_OP_and ? stack[n - 1] & stack[n] :
+				       op == DW_OP_lt ? (int64_t)stack[n - 1] < (int64_t)stack[n] :
+				       op == DW_OP_le ? (int64_t)stack[n - 1] <= (int64_t)stack[n] :
+							(int64_t)stack[n - 1] >= (int64_t)stack[n];
+			break;
 		case DW_OP_deref:
 			stack[n - 1] = word(stack[n - 1]);
 			break;
@@ -559,6 +542,72 @@ static uint64_t evaluate(const uint8_t *code, uint64_t len, const uint64_t *regs
 	ck_assert_uint_eq(n, 1);
 	return stack[0];
 }
+
+START_TEST(signal_frames_x86_64)
+{
+	struct rules r;
+
+	build_table(arch_of(0));
+	open_table(arch_of(0), 0);
+	build();
+	r = rules_at(function(1) + 8); /* sigtramp: struct ucontext of asm/ucontext.h is at the frame address */
+	ck_assert(r.signal);
+	ck_assert_uint_eq(r.cfa_offset, 40);
+	ck_saved(&r, 16, 168);
+	ck_saved(&r, 7, 160);
+	ck_saved(&r, 6, 120);
+	ck_saved(&r, 8, 40);
+	r = rules_at(function(2) + 8); /* sigpanic: the signal is between it and its caller */
+	ck_assert(!r.signal);
+	ck_assert_uint_eq(r.regs[16].opcode, DW_CFA_val_expression);
+	ck_assert_uint_eq(evaluate(r.regs[16].code, r.regs[16].code_len, NULL), function(12) - 1);
+	ck_saved(&r, 6, -16);
+	ck_assert(!rules_at(function(11)).signal);
+	for (unsigned i = 1; i <= 2; i++) { /* debuggers look one byte before it to begin with */
+		r = rules_at(function(12) - i);
+		ck_assert(r.signal);
+		ck_assert_uint_eq(r.cfa_reg, 7);
+		ck_assert_uint_eq(r.cfa_offset, 0);
+		ck_saved(&r, 16, -8);
+	}
+}
+END_TEST
+
+START_TEST(signal_frames_aarch64)
+{
+	struct rules r;
+
+	build_table(arch_of(1));
+	open_table(arch_of(1), 0);
+	build();
+	r = rules_at(function(1) + 8); /* behind 128 bytes of siginfo */
+	ck_assert(r.signal);
+	ck_assert_uint_eq(r.ra, 32);
+	ck_saved(&r, 0, 128 + 184);
+	ck_saved(&r, 30, 128 + 184 + 240);
+	ck_saved(&r, 31, 128 + 432);
+	ck_saved(&r, 32, 128 + 440);
+	r = rules_at(function(2) + 8); /* sigpanic: the signal is between it and its caller */
+	ck_assert(!r.signal);
+	ck_assert_uint_eq(r.ra, 32);
+	ck_assert_uint_eq(r.cfa_offset, 32);
+	ck_assert_uint_eq(r.regs[32].opcode, DW_CFA_val_expression);
+	ck_assert_uint_eq(evaluate(r.regs[32].code, r.regs[32].code_len, NULL), function(12) - 4);
+	ck_saved(&r, 30, -32);
+	ck_saved(&r, 29, -40);
+	ck_assert_uint_eq(rules_at(function(2)).regs[30].opcode, 0); /* its first instruction */
+	r = rules_at(function(12) - 4); /* preparePanic pushed lr, and linked to what it interrupted */
+	ck_assert(r.signal);
+	ck_assert_uint_eq(r.ra, 32);
+	ck_assert_uint_eq(r.cfa_offset, 0);
+	ck_assert_uint_eq(r.regs[32].opcode, DW_CFA_register);
+	ck_assert_int_eq(r.regs[32].offset, 30);
+	ck_saved(&r, 30, 0);
+	ck_assert_uint_eq(r.regs[31].opcode, DW_CFA_val_expression);
+	ck_assert_uint_eq(r.regs[31].code_len, 2);
+	ck_assert_mem_eq(r.regs[31].code, ((uint8_t[]){ DW_OP_plus_uconst, 16 }), 2);
+}
+END_TEST
 
 /* Offsets of Go 1.24: runtime/runtime2.go */
 enum {
@@ -638,6 +687,45 @@ START_TEST(stack_switches)
 	put(M + M_VDSO_SP, 0xcc00);
 	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), 0xcc00);
 	ck_assert_uint_eq(evaluate(r.regs[mc->pc].code, r.regs[mc->pc].code_len, regs), M + M_VDSO_PC);
+}
+END_TEST
+
+/** C calls Go: from the goroutine's stack back to where C called. Frames by asm_*.s and unwindm of cgocall.go. */
+START_TEST(callbacks)
+{
+	const struct machine *mc = &machines[_i];
+	uint64_t regs[32] = { 0 }, size = 16 + mc->push, kept = _i ? 16 : 0, depth = _i ? 8 : 0;
+	struct rules r;
+
+	build_table(arch_of(_i));
+	open_table(arch_of(_i), 0);
+	build();
+	build_runtime();
+	r = rules_at(function(9) + 8);
+	ck_assert(!r.signal);
+	put(CURG, 0xc000);             /* stack.lo */
+	put(G0 + G_SP, 0x800);         /* the newest callback, */
+	put(0x800 + kept, 0xa00);      /* the one before it, which is the first */
+	put(0xa00 + kept, 0xb00);
+	put(0xa00 - 16 + depth, 0x700);
+	put(0xb00 - 16 + depth, 0x300);
+	regs[mc->g] = CURG;
+	regs[mc->sp] = 0xd000 - 0x700 - size;
+	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), 0x800 + size);
+	regs[mc->sp] = 0xd000 - 0x300 - size;
+	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), 0xa00 + size);
+	put(0xa00 + kept, 0xa00);      /* on a thread of C's own there is none before it */
+	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), 0xa00 + size);
+	regs[mc->sp] = STACK;          /* on g0's stack still */
+	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), STACK + size);
+	put(CURG + G_M, 0);            /* parked meanwhile: there is no M to ask */
+	regs[mc->sp] = 0xc800;
+	ck_assert_uint_eq(evaluate(r.cfa_code, r.cfa_code_len, regs), 0xc800 + size);
+	r = rules_at(function(10) + 8); /* crosscall2: what C wants back */
+	ck_saved(&r, _i ? 19 : 3, _i ? 32 - 192 : 24 - 200); /* x19, rbx */
+	ck_saved(&r, mc->fp, -16);
+	if (_i)
+		ck_saved(&r, 30, -8);
 }
 END_TEST
 
@@ -807,14 +895,14 @@ START_TEST(info)
 	build();
 	print_info(&text);
 	ck_assert_msg(strstr(gc_buf_text(&text),
-			     "unit main 401000-401240\n"
+			     "unit main 401000-401300\n"
 			     " function main.(*T[go.shape.int]).f 401000+40 :9\n"
 			     "  inlined main.g 401010+10 :10\n"
 			     "   inlined main.h 401014-401018 40101c-401020 :10\n"),
 		      "%s", gc_buf_text(&text));
 	/* what gdb has to be told in a way of its own */
-	ck_assert_msg(strstr(gc_buf_text(&text), " function runtime.sigpanic 401080+40 :9\n"
-						 "  inlined runtime.sigpanic 401080+40 :9\n"),
+	ck_assert_msg(strstr(gc_buf_text(&text), " function runtime.sigtramp 401040+40 :9\n"
+						 "  inlined runtime.sigtramp 401040+40 :9\n"),
 		      "%s", gc_buf_text(&text));
 	ck_assert_msg(strstr(gc_buf_text(&text), " function runtime.systemstack 4010c0+40 :9\n"
 						 "  inlined <stack switch> 4010c0+20 :10\n"
@@ -995,6 +1083,7 @@ int main(void)
 	tcase_add_test(tc, signal_frames_x86_64);
 	tcase_add_test(tc, signal_frames_aarch64);
 	tcase_add_loop_test(tc, stack_switches, 0, 2);
+	tcase_add_loop_test(tc, callbacks, 0, 2);
 	tcase_add_test(tc, older_asmcgocall);
 	tcase_add_test(tc, systemstack_switch);
 	tcase_add_loop_test(tc, info, 0, 2);
