@@ -1,5 +1,6 @@
 #include "gocore/normalize.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -156,6 +157,7 @@ int run_normalize(int argc, char **argv)
 	int status;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	signal(SIGXFSZ, SIG_IGN); /* over the limit of file sizes (ulimit -f) write fails, which is said */
 	if (!open_process(&process, o.core, o.program, &o.common))
 		return EXIT_UNUSABLE;
 	status = normalize(&process, &o);

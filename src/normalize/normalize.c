@@ -2,7 +2,10 @@
 
 #include <elf.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "gocore/bytes.h"
 
 #include "normalize/normalize_private.h"
 
@@ -37,18 +40,57 @@ static uint64_t alignment(const struct gc_core *core)
 	return core->page_size < MAX_ALIGN ? core->page_size : MAX_ALIGN;
 }
 
-/** Give every segment its place. @return size of the file, 0 if there is no such size */
-static uint64_t place(struct gc_new_segments *segments, uint64_t from, uint64_t align)
+/**
+ * Go's linker puts the section headers right behind the program headers, so
+ * that they are in memory, and the symbols that they name are not.
+ */
+static bool maps_section_headers(const struct gc_space *space, const struct gc_image *image)
 {
+	uint8_t ehdr[64];
+	uint64_t offset;
+
+	if (gc_space_read_all(space, image->base, ehdr, sizeof(ehdr), NULL) != GC_OK ||
+	    memcmp(ehdr, ELFMAG, SELFMAG) != 0)
+		return false;
+	offset = gc_load_le64(ehdr + 40); /* e_shoff; other linkers put it at the end of the file */
+	return offset && offset < 4096;
+}
+
+/**
+ * Images of which libdwfl is to use the file: if the segments of an image
+ * follow each other in a core up to the section headers, then it takes these
+ * for the whole file and finds no symbols (core_file_read_eagerly,
+ * libdwfl/core-file.c). Some pages of nothing between them help.
+ */
+struct spacing {
+	const struct gc_space *space;
+	const struct gc_image *image;  /* that was looked at last */
+	bool apart;
+};
+
+static bool is_set_apart(struct spacing *s, const struct gc_new_segment *segment)
+{
+	const struct gc_image *image = segment->nranges ? s->space->ranges[segment->first].image : NULL;
+
+	if (image != s->image)
+		s->apart = image && maps_section_headers(s->space, image);
+	s->image = image;
+	return s->apart && segment->addr != image->base;
+}
+
+/** Give every segment its place. @return size of the file, 0 if there is no such size */
+static uint64_t place(struct gc_new_segments *segments, const struct gc_space *space, uint64_t from, uint64_t align)
+{
+	struct spacing spacing = { .space = space };
 	uint64_t at = from;
 
 	for (size_t i = 0; i < segments->count; i++) {
 		struct gc_new_segment *s = &segments->list[i];
 
 		if (s->type == PT_LOAD)
-			at += (s->addr - at) % align;
+			at += (s->addr - at) % align + (is_set_apart(&spacing, s) ? align : 0);
 		s->offset = at;
-		if (s->filesz > INT64_MAX - align - at)
+		if (s->filesz > INT64_MAX - 2 * align - at)
 			return 0;
 		at += s->filesz;
 	}
@@ -75,6 +117,7 @@ static void report_images(const struct gc_process *p, struct gc_problems *proble
 	for (size_t k = 0; k < p->images.count; k++) {
 		const struct gc_image *image = &p->images.list[k];
 		uint64_t lost = 0;
+		char where[4096];
 
 		if (image->status != GC_IMAGE_MISSING && image->status != GC_IMAGE_MISMATCH)
 			continue;
@@ -82,12 +125,11 @@ static void report_images(const struct gc_process *p, struct gc_problems *proble
 		     i < space->count && space->ranges[i].start < image->end; i++)
 			if (space->ranges[i].image == image && !gc_range_served(&space->ranges[i]))
 				lost += space->ranges[i].end - space->ranges[i].start;
+		snprintf(where, sizeof(where), "image %s", image->path);
 		if (lost)
-			gc_problem(problems, image->path, "%s: %" PRIu64 " KiB of its memory stay holes "
-				   "(--sysroot, --debug-dir and --bin-dir tell where files are)",
-				   image->status == GC_IMAGE_MISSING ? "no copy was found"
-								     : "no copy of this build was found",
-				   (lost + 1023) / 1024);
+			gc_problem(problems, where, "%" PRIu64 " KiB of its memory stay holes%s", (lost + 1023) / 1024,
+				   image->status == GC_IMAGE_MISSING ? ", for no copy was found (--sysroot, --bin-dir)"
+								     : "");
 	}
 }
 
@@ -99,7 +141,7 @@ static enum gc_code write_all(const struct gc_process *p, const struct gc_normal
 	struct gc_buf headers = GC_BUF_INIT;
 	enum gc_code code;
 
-	n->size = place(segments, headers_size + notes->len, align);
+	n->size = place(segments, &p->space, headers_size + notes->len, align);
 	code = check_size(p, n->size, n, err);
 	if (code != GC_OK)
 		return code;
