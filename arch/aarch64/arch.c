@@ -326,6 +326,7 @@ const struct gc_arch gc_arch_aarch64 = {
 	.fp = ROW_FP,
 	.ret = ROW_LR,
 	.tp = ROW_TPIDR,
+	.width = ROW_VG,
 	.syscall_nr = -1,
 	.prstatus_size = PRSTATUS_SIZE,
 	.prstatus_regs = PRSTATUS_REGS,

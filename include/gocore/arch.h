@@ -264,6 +264,7 @@ struct gc_arch {
 
 	/* row indexes; ret -1 where the return address is on the stack */
 	int16_t pc, sp, fp, ret, tp, syscall_nr;
+	int16_t width;               /* the register that tells how wide others are (vg); 0: none */
 
 	/* struct elf_prstatus, linux/elfcore.h */
 	uint32_t prstatus_size;

@@ -39,6 +39,20 @@ void gc_rsp_add_register(struct gc_buf *out, const struct gc_regs *regs, size_t 
 	out->data[out->len] = '\0';
 }
 
+size_t gc_rsp_expedited(const struct gc_regs *regs, size_t rows[GC_MAX_EXPEDITED])
+{
+	const struct gc_arch *arch = regs->map->arch;
+	const int16_t wanted[GC_MAX_EXPEDITED] = {
+		arch->pc, arch->sp, arch->fp, arch->ret, arch->width ? arch->width : -1,
+	};
+	size_t n = 0;
+
+	for (size_t i = 0; i < GC_COUNT(wanted); i++)
+		if (wanted[i] >= 0 && regs->valid[wanted[i]] && regs->map->size[wanted[i]])
+			rows[n++] = (size_t)wanted[i];
+	return n;
+}
+
 enum gc_code gc_read_registers(struct gc_rsp *rsp, struct gc_args *args, struct gc_reply *reply,
 			       struct gc_error *err)
 {

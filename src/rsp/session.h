@@ -30,6 +30,8 @@ enum gc_document_kind {
 
 #define GC_MAX_FILES 64
 
+#define GC_MAX_EXPEDITED 5
+
 /** A register as Delve is told of it: a row, or several that are one register to it. */
 struct gc_delve_register {
 	char name[16];
@@ -121,6 +123,14 @@ enum gc_code gc_rsp_regs(struct gc_rsp *rsp, gc_tid tid, const struct gc_regs **
 
 /** One register in hex, or x for each digit that nobody knows. */
 void gc_rsp_add_register(struct gc_buf *out, const struct gc_regs *regs, size_t row);
+
+/**
+ * Rows of the registers that a client is sent unasked, since it reads them of
+ * every thread; those that are unknown are left out.
+ *
+ * @return how many
+ */
+size_t gc_rsp_expedited(const struct gc_regs *regs, size_t rows[GC_MAX_EXPEDITED]);
 
 /** Why the process stopped, told of its crashed thread, as the client wants it ("Stop Reply Packets"). */
 void gc_rsp_add_stop(struct gc_rsp *rsp, struct gc_buf *out);

@@ -67,20 +67,17 @@ void gc_rsp_add_reason(struct gc_rsp *rsp, gc_tid tid, int number, struct gc_buf
 		gc_buf_printf(out, " (sender pid=%" PRId32 ", uid=%" PRIu32 ")", info.sender_pid, info.sender_uid);
 }
 
-/** The registers that lldb wants of every thread that it shows. */
 static void add_expedited(struct gc_rsp *rsp, gc_tid tid, struct gc_buf *out)
 {
-	const struct gc_arch *arch = rsp->target->process->core.arch;
-	const int16_t rows[] = { arch->pc, arch->sp, arch->fp, arch->ret };
 	const struct gc_regs *regs;
+	size_t rows[GC_MAX_EXPEDITED], n;
 
 	if (gc_rsp_regs(rsp, tid, &regs, NULL) != GC_OK)
 		return;
-	for (size_t i = 0; i < GC_COUNT(rows); i++) {
-		if (rows[i] < 0 || !regs->valid[rows[i]])
-			continue;
-		gc_buf_printf(out, "%02x:", arch->regs[rows[i]].number);
-		gc_rsp_add_register(out, regs, (size_t)rows[i]);
+	n = gc_rsp_expedited(regs, rows);
+	for (size_t i = 0; i < n; i++) {
+		gc_buf_printf(out, "%02x:", regs->map->arch->regs[rows[i]].number);
+		gc_rsp_add_register(out, regs, rows[i]);
 		gc_buf_char(out, ';');
 	}
 }

@@ -102,16 +102,13 @@ static json_t *stack_memory(const struct gc_rsp *rsp, const struct gc_regs *regs
 
 static json_t *registers(const struct gc_regs *regs)
 {
-	const struct gc_arch *arch = regs->map->arch;
-	const int16_t rows[] = { arch->pc, arch->sp, arch->fp, arch->ret };
 	json_t *out = json_object();
+	size_t rows[GC_MAX_EXPEDITED], n = gc_rsp_expedited(regs, rows);
 
-	for (size_t i = 0; i < GC_COUNT(rows); i++) {
+	for (size_t i = 0; i < n; i++) {
 		char key[8];
 
-		if (rows[i] < 0 || !regs->valid[rows[i]])
-			continue;
-		snprintf(key, sizeof(key), "%u", arch->regs[rows[i]].number);
+		snprintf(key, sizeof(key), "%u", regs->map->arch->regs[rows[i]].number);
 		json_object_set_new(out, key, hex_string(regs->bytes + regs->map->offset[rows[i]],
 							 regs->map->size[rows[i]]));
 	}
