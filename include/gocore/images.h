@@ -25,6 +25,7 @@ struct gc_find_options {
 	bool no_host_paths;             /* do not look at the image's own path on this host */
 	bool force;                     /* use PROGRAM even if it is another build */
 	bool no_debuginfod;
+	const char *cache_dir;          /* where answers of slow debug information are kept for other runs; NULL: nowhere */
 };
 
 enum gc_image_status {

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/instrumented.h"
+
 /* What reading a core and talking to one client needs. */
 static const int allowed[] = {
 	/* the client's socket, and what is open already */
@@ -29,17 +31,6 @@ static const int allowed_for_files[] = {
 	SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fadvise64), SCMP_SYS(sysinfo),
 	SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(getcwd), SCMP_SYS(stat), SCMP_SYS(lstat),
 };
-
-#if defined(__SANITIZE_ADDRESS__)
-#define INSTRUMENTED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define INSTRUMENTED true
-#endif
-#endif
-#ifndef INSTRUMENTED
-#define INSTRUMENTED false
-#endif
 
 /** Memory may be mapped and protected, but never made executable. @return 0 or a negative errno */
 static int allow_plain_memory(scmp_filter_ctx filter)
@@ -101,7 +92,7 @@ static enum gc_code enter(bool files, struct gc_error *err)
 	scmp_filter_ctx filter;
 	int failed;
 
-	if (INSTRUMENTED)
+	if (GC_INSTRUMENTED)
 		return gc_fail(err, GC_E_UNSUPPORTED, "no sandbox in a build with a sanitizer");
 	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!filter)

@@ -29,6 +29,7 @@ struct dir_list {
 struct common_options {
 	struct dir_list sysroots, debug_dirs, bin_dirs;
 	bool force;
+	bool no_cache;
 	bool no_sandbox;
 	int verbose;
 };
@@ -92,6 +93,10 @@ int print_result(struct gc_buf *text);
 /** A JSON document or, without @as_json, its text form. Releases @document. @return exit status */
 struct json_t;
 int print_document(struct json_t *document, bool as_json, void (*text)(const struct json_t *, struct gc_buf *));
+
+/** The same as the last act of a command: it ends the process, but in a build that looks for leaks. */
+int print_last_document(struct json_t *document, bool as_json,
+			void (*text)(const struct json_t *, struct gc_buf *));
 
 struct gc_target;
 

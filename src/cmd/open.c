@@ -1,6 +1,7 @@
 /* Opening files for a command: progress while unpacking, one sentence on failure. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,6 +54,23 @@ bool open_input(struct gc_input *in, const char *path)
 	return code == GC_OK;
 }
 
+/** Where the XDG Base Directory Specification wants it. @return NULL: nowhere */
+static const char *cache_dir(void)
+{
+	static char dir[4096];
+	const char *base = getenv("XDG_CACHE_HOME"), *below = "";
+	int len;
+
+	if (!base || base[0] != '/') {
+		base = getenv("HOME");
+		below = "/.cache";
+	}
+	if (!base || base[0] != '/')
+		return NULL;
+	len = snprintf(dir, sizeof(dir), "%s%s/gocore-stub", base, below);
+	return (size_t)len < sizeof(dir) ? dir : NULL;
+}
+
 struct gc_find_options find_options(const struct common_options *options, const char *program)
 {
 	return (struct gc_find_options){
@@ -64,6 +82,7 @@ struct gc_find_options find_options(const struct common_options *options, const 
 		.bin_dirs = options->bin_dirs.list,
 		.nbin_dirs = options->bin_dirs.count,
 		.force = options->force,
+		.cache_dir = options->no_cache ? NULL : cache_dir(),
 	};
 }
 

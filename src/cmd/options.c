@@ -16,6 +16,7 @@ enum {
 	OPT_DEBUG_DIR,
 	OPT_BIN_DIR,
 	OPT_FORCE,
+	OPT_NO_CACHE,
 	OPT_NO_SANDBOX,
 };
 
@@ -28,6 +29,8 @@ static const struct argp_option options[] = {
 	  "A folder searched once, recursively, by build ID, whatever the file names (repeatable)", 10 },
 	{ "force", OPT_FORCE, NULL, 0,
 	  "Use PROGRAM even if it is another build than the one that crashed", 10 },
+	{ "no-cache", OPT_NO_CACHE, NULL, 0,
+	  "Neither use nor keep source lines of earlier runs ($XDG_CACHE_HOME/gocore-stub)", 10 },
 	{ NULL, 0, NULL, 0, "Safety and messages:", 20 },
 	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0,
 	  "Do not shut the processes that read the core in (seccomp)", 20 },
@@ -58,6 +61,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_FORCE:
 		o->force = true;
+		return 0;
+	case OPT_NO_CACHE:
+		o->no_cache = true;
 		return 0;
 	case OPT_NO_SANDBOX:
 		o->no_sandbox = true;

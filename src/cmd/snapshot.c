@@ -130,7 +130,7 @@ int run_snapshot(int argc, char **argv)
 		return EXIT_UNUSABLE;
 	find = find_options(&o.common, o.program);
 	o.what.find = &find;
-	status = print_document(gc_snapshot(&process, &o.what), o.json, gc_snapshot_text);
+	status = print_last_document(gc_snapshot(&process, &o.what), o.json, gc_snapshot_text);
 	gc_process_close(&process);
 	return status;
 }

@@ -138,7 +138,7 @@ struct visit {
 
 static bool visit_file(const struct visit *v, const char *path, const char *found_by)
 {
-	return gc_file_kind(path) != GC_FILE_NONE && v->fn(v->data, path, found_by);
+	return v->fn(v->data, path, found_by);
 }
 
 static bool visit_in_root(const struct visit *v, const char *root, const char *path)

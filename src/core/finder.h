@@ -28,10 +28,10 @@ struct gc_wanted {
 	const char *go_build_id;           /* or NULL */
 };
 
-/** @return true to stop */
+/** @param path  may not exist; @return true to stop */
 typedef bool gc_candidate_fn(void *data, const char *path, const char *found_by);
 
-/** Visit existing regular files that may be it, best first. */
+/** Visit the places where it may be, best first. */
 void gc_finder_visit(struct gc_finder *f, const struct gc_wanted *wanted, gc_candidate_fn *visit, void *data);
 
 enum gc_file_kind {

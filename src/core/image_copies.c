@@ -62,8 +62,11 @@ static bool try_candidate(void *data, const char *path, const char *found_by)
 	struct gc_elf_file file;
 	struct gc_fit_result fit;
 	struct gc_error why;
+	const enum gc_file_kind kind = gc_file_kind(path);
 
-	if (gc_file_kind(path) != GC_FILE_ELF) {
+	if (kind == GC_FILE_NONE)
+		return false;
+	if (kind != GC_FILE_ELF) {
 		if (w->is_elf || w->image.is_program)
 			return false;
 		w->image.status = GC_IMAGE_NOT_ELF;

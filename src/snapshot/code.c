@@ -135,19 +135,17 @@ static void add_before(struct gc_snap *s, json_t *list, const struct gc_snap_thr
 	free(starts.ring);
 }
 
-void gc_snap_code(struct gc_snap *s, json_t *object, const struct gc_snap_thread *t)
+/** The instructions around @pc. */
+static json_t *list_of(struct gc_snap *s, const struct gc_snap_thread *t, uint64_t pc)
 {
-	size_t n = s->options->instructions, step;
-	uint64_t pc, addr;
-	json_t *list;
+	const size_t n = s->options->instructions;
+	json_t *list = gc_doc_array(&s->d);
+	uint64_t addr = pc;
 
-	if (!s->disasm || !n || !gc_regs_u64(t->regs, t->regs->map->arch->pc, &pc))
-		return;
-	list = gc_doc_array(&s->d);
 	add_before(s, list, t, pc, (n - 1) / 2);
-	addr = pc;
 	for (size_t i = 0; i <= n / 2; i++) {
-		step = add_instruction(s, list, addr, addr == pc);
+		size_t step = add_instruction(s, list, addr, addr == pc);
+
 		if (!step || step > UINT64_MAX - addr)
 			break;
 		addr += step;
@@ -155,5 +153,26 @@ void gc_snap_code(struct gc_snap *s, json_t *object, const struct gc_snap_thread
 	/* without the current one the others only mislead */
 	if (addr == pc)
 		json_array_clear(list);
-	gc_doc_set_filled(&s->d, object, "disassembly", list);
+	return list;
+}
+
+void gc_snap_code(struct gc_snap *s, json_t *object, const struct gc_snap_thread *t)
+{
+	struct gc_snap_shown *shown;
+	uint64_t pc;
+
+	if (!s->disasm || !s->options->instructions || !gc_regs_u64(t->regs, t->regs->map->arch->pc, &pc))
+		return;
+	shown = &s->shown[(pc * 0x9e3779b97f4a7c15 >> 32) % GC_SNAP_SHOWN];
+	if (!shown->list || shown->pc != pc || shown->entry != t->entry) {
+		json_decref(shown->list);
+		*shown = (struct gc_snap_shown){ .pc = pc, .entry = t->entry, .list = list_of(s, t, pc) };
+	}
+	gc_doc_set_filled(&s->d, object, "disassembly", json_incref(shown->list));
+}
+
+void gc_snap_code_end(struct gc_snap *s)
+{
+	for (size_t i = 0; i < GC_SNAP_SHOWN; i++)
+		json_decref(s->shown[i].list);
 }

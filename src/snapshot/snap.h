@@ -8,6 +8,14 @@
 #include "gocore/snapshot.h"
 #include "gocore/unwind.h"
 
+#define GC_SNAP_SHOWN 32
+
+/** The code at a pc, as it was last shown: most threads of a large process wait at the same few places. */
+struct gc_snap_shown {
+	uint64_t pc, entry;
+	json_t *list;                 /* NULL: none yet */
+};
+
 /** A snapshot while it is made. */
 struct gc_snap {
 	struct gc_doc d;
@@ -19,6 +27,7 @@ struct gc_snap {
 	struct gc_process_lines *lines;
 	struct gc_unwinder *unwinder; /* NULL: memory ran out */
 	struct gc_frames frames;      /* of the thread at hand */
+	struct gc_snap_shown shown[GC_SNAP_SHOWN]; /* by pc */
 };
 
 /** One thread of it. */
@@ -33,6 +42,7 @@ struct gc_snap_thread {
 void gc_snap_registers(struct gc_snap *s, json_t *object, const struct gc_regs *regs);
 void gc_snap_frames(struct gc_snap *s, json_t *object, struct gc_snap_thread *t);
 void gc_snap_code(struct gc_snap *s, json_t *object, const struct gc_snap_thread *t);
+void gc_snap_code_end(struct gc_snap *s);
 void gc_snap_syscall(struct gc_snap *s, json_t *object, const struct gc_snap_thread *t);
 void gc_snap_fault(struct gc_snap *s, json_t *object, const struct gc_snap_thread *t);
 void gc_snap_auxv(struct gc_snap *s, json_t *root);

@@ -104,6 +104,7 @@ json_t *gc_snapshot(const struct gc_process *p, const struct gc_snapshot_options
 		gc_snap_auxv(&s, root);
 	if (options->env)
 		gc_snap_strings(&s, root);
+	gc_snap_code_end(&s);
 	gc_snap_unwind_end(&s);
 	gc_disasm_close(s.disasm);
 	return gc_doc_end(&s.d, root);

@@ -203,6 +203,11 @@ uint64_t gc_dwarf_section_size(const struct gc_dwarf *d, const char *name)
 	return s ? s->size : 0;
 }
 
+uint64_t gc_dwarf_unpacked(const struct gc_dwarf *d)
+{
+	return d->unpacked;
+}
+
 /*
  * libdwarf's view: section 0 is the empty one of ELF. It only gets what DIEs
  * are made of. Tables of other kinds it would read in passing, and version

@@ -29,6 +29,9 @@ enum gc_code gc_dwarf_section(struct gc_dwarf *dwarf, const char *name, const ui
 /** Its size once unpacked. @return 0 if there is no such section */
 uint64_t gc_dwarf_section_size(const struct gc_dwarf *dwarf, const char *name);
 
+/** Bytes of all sections that had to be unpacked so far. */
+uint64_t gc_dwarf_unpacked(const struct gc_dwarf *dwarf);
+
 /** What libdwarf says, "@what: ...", and forget it. @return GC_E_FORMAT */
 enum gc_code gc_dwarf_failed(Dwarf_Debug dbg, Dwarf_Error error, const char *what, struct gc_error *err);
 

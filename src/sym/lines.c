@@ -6,11 +6,13 @@
 
 #include "gocore/debug_file.h"
 
+#include "sym/line_cache.h"
 #include "sym/unit.h"
 #include "sym/unit_index.h"
 
 #define MAX_INLINED   256
 #define MAX_OVERLAPS  8           /* units that claim the same address */
+#define SLOW_INFO     (4U << 20)  /* bytes of .debug_info */
 #define MAX_LOADED    (4U << 20)  /* rows and functions of all units that are kept */
 
 /** An answer. */
@@ -19,6 +21,7 @@ struct answer {
 	struct gc_line_frame *frames;
 	size_t count;               /* 0: nothing is known */
 	bool given;
+	bool is_old;                /* of an earlier run */
 };
 
 struct gc_lines {
@@ -38,6 +41,9 @@ struct gc_lines {
 	struct gc_function_names names;
 	struct answer *answers;     /* hash table by pc */
 	size_t nanswers, answers_size;
+	bool cache_read;
+	char *cached;               /* strings of answers of earlier runs */
+	size_t nold;                /* of the answers */
 	struct gc_error damage;
 };
 
@@ -55,27 +61,6 @@ enum gc_code gc_lines_new(struct gc_lines **out, struct gc_elf_file *image, stru
 	l->options = options;
 	*out = l;
 	return GC_OK;
-}
-
-void gc_lines_free(struct gc_lines *l)
-{
-	if (!l)
-		return;
-	for (size_t i = 0; i < l->answers_size; i++)
-		free(l->answers[i].frames);
-	free(l->answers);
-	for (size_t i = 0; i < l->nunits; i++) {
-		gc_unit_close(l->units[i]);
-		free(l->units[i]);
-	}
-	free(l->units);
-	gc_function_names_deinit(&l->names);
-	gc_unit_index_deinit(&l->index);
-	gc_dwarf_close(l->dies.dwarf);
-	gc_dwarf_close(l->supplement.dwarf);
-	if (l->has_supplement)
-		gc_elf_file_close(&l->supplement_file);
-	free(l);
 }
 
 /** The file that has the debug information; NULL: none. */
@@ -277,41 +262,124 @@ static bool grow_answers(struct gc_lines *l)
 	return true;
 }
 
-/** Find out and remember, also that nothing is known. */
+/** @return NULL: out of memory */
+static struct answer *new_answer(struct gc_lines *l, uint64_t pc)
+{
+	struct answer *a;
+
+	if (l->nanswers >= l->answers_size / 2 && !grow_answers(l))
+		return NULL;
+	a = &l->answers[slot_of(l->answers, l->answers_size, pc)];
+	a->pc = pc;
+	return a;
+}
+
+/** Remember, also that nothing is known. */
+static bool give(struct gc_lines *l, struct answer *a, const struct gc_line_frame *frames, size_t count)
+{
+	if (count) {
+		a->frames = malloc(count * sizeof(*frames));
+		if (!a->frames)
+			return false;
+		memcpy(a->frames, frames, count * sizeof(*frames));
+	}
+	a->count = count;
+	a->given = true;
+	l->nanswers++;
+	return true;
+}
+
 static enum gc_code find_answer(struct gc_lines *l, struct answer *a, uint64_t pc, struct gc_error *err)
 {
 	struct gc_line_frame frames[MAX_INLINED];
 	size_t count = 0;
-	enum gc_code code = ask(l, pc, frames, &count, err);
+	enum gc_code code = make_ready(l, err);
 
-	if (code == GC_E_MEMORY)
+	if (code == GC_OK)
+		code = ask(l, pc, frames, &count, err);
+	if (code == GC_E_MEMORY || l->state != GC_OK)
 		return code;
-	if (code == GC_OK) {
-		a->frames = malloc(count * sizeof(*frames));
-		if (!a->frames)
-			return gc_fail_memory(err);
-		memcpy(a->frames, frames, count * sizeof(*frames));
-		a->count = count;
-	}
-	a->pc = pc;
-	a->given = true;
-	l->nanswers++;
+	if (!give(l, a, frames, code == GC_OK ? count : 0))
+		return gc_fail_memory(err);
 	return code;
 }
+
+/* Answers of earlier runs. */
+
+static bool cache_of(struct gc_lines *l, struct gc_line_cache *out)
+{
+	const struct gc_elf_file *source = l->options && l->options->cache_dir ? source_of(l) : NULL;
+
+	if (!source || source->build_id.len == 0)
+		return false;
+	gc_lines_open_files(l);
+	*out = (struct gc_line_cache){
+		.dir = l->options->cache_dir, .source = source,
+		.supplement = l->has_supplement ? &l->supplement_file : NULL,
+	};
+	return true;
+}
+
+static void read_cache(struct gc_lines *l)
+{
+	struct gc_line_frame frames[MAX_INLINED];
+	struct gc_line_cache cache;
+	struct gc_cursor answers;
+	uint64_t pc;
+	size_t count;
+
+	l->cache_read = true;
+	if (!cache_of(l, &cache))
+		return;
+	l->cached = gc_line_cache_read(&cache, &answers);
+	while (l->cached && gc_line_cache_next(&answers, &pc, frames, MAX_INLINED, &count)) {
+		struct answer *a = new_answer(l, pc);
+
+		if (!a || (!a->given && !give(l, a, frames, count)))
+			break;
+		a->is_old = true;
+	}
+	l->nold = l->nanswers;
+}
+
+/** What is quickly read is not worth a file. */
+static bool was_slow(const struct gc_lines *l)
+{
+	return gc_dwarf_unpacked(l->dies.dwarf) > 0 || gc_dwarf_section_size(l->dies.dwarf, ".debug_info") > SLOW_INFO;
+}
+
+static void write_cache(struct gc_lines *l)
+{
+	struct gc_buf answers = GC_BUF_INIT;
+	struct gc_line_cache cache;
+	bool room = true;
+
+	if (l->state != GC_OK || l->damage.code != GC_OK || !cache_of(l, &cache) || !was_slow(l))
+		return;
+	for (int old = 0; old < 2; old++) /* the new ones first: they are the ones that must find room */
+		for (size_t i = 0; room && i < l->answers_size; i++)
+			if (l->answers[i].given && l->answers[i].is_old == (old == 1))
+				room = gc_line_cache_add(&answers, l->answers[i].pc, l->answers[i].frames,
+							 l->answers[i].count);
+	gc_line_cache_write(&cache, &answers);
+	gc_buf_deinit(&answers);
+}
+
+/* The whole. */
 
 enum gc_code gc_lines_at(struct gc_lines *l, uint64_t pc, const struct gc_line_frame **frames, size_t *count,
 			 struct gc_error *err)
 {
-	enum gc_code code = make_ready(l, err);
 	struct answer *a;
 
-	if (code != GC_OK)
-		return code;
-	if (l->nanswers >= l->answers_size / 2 && !grow_answers(l))
+	if (!l->cache_read)
+		read_cache(l);
+	a = new_answer(l, pc);
+	if (!a)
 		return gc_fail_memory(err);
-	a = &l->answers[slot_of(l->answers, l->answers_size, pc)];
 	if (!a->given) {
-		code = find_answer(l, a, pc, err);
+		enum gc_code code = find_answer(l, a, pc, err);
+
 		if (code != GC_OK)
 			return code;
 	}
@@ -320,4 +388,28 @@ enum gc_code gc_lines_at(struct gc_lines *l, uint64_t pc, const struct gc_line_f
 	*frames = a->frames;
 	*count = a->count;
 	return GC_OK;
+}
+
+void gc_lines_free(struct gc_lines *l)
+{
+	if (!l)
+		return;
+	if (l->nanswers > l->nold)
+		write_cache(l);
+	for (size_t i = 0; i < l->answers_size; i++)
+		free(l->answers[i].frames);
+	free(l->answers);
+	free(l->cached);
+	for (size_t i = 0; i < l->nunits; i++) {
+		gc_unit_close(l->units[i]);
+		free(l->units[i]);
+	}
+	free(l->units);
+	gc_function_names_deinit(&l->names);
+	gc_unit_index_deinit(&l->index);
+	gc_dwarf_close(l->dies.dwarf);
+	gc_dwarf_close(l->supplement.dwarf);
+	if (l->has_supplement)
+		gc_elf_file_close(&l->supplement_file);
+	free(l);
 }

@@ -348,24 +348,41 @@ static bool is_answer(const struct symbol *s, uint64_t value)
 	return s->size == 0 || holds(s, value);
 }
 
-/** Can the @n-th symbol be a better answer than @best, by its place? Most cannot, and this is quick to see. */
-static bool may_be_better(const struct table *t, uint64_t n, uint64_t value, const struct symbol *best)
+/** Does it start no farther before @value than @distance, or hold it? Of those behind it the distance is huge. */
+static bool is_candidate(const uint8_t *symbol, uint64_t value, uint64_t distance)
 {
-	const uint8_t *bytes = t->symbols + n * SYM_SIZE;
-	const uint64_t start = gc_load_le64(bytes + 8);
+	const uint64_t this_distance = value - gc_load_le64(symbol + 8);
 
-	if (start > value)
-		return false;
-	return !best->name || start >= best->value || value - start < gc_load_le64(bytes + 16);
+	return (this_distance <= distance) | (this_distance < gc_load_le64(symbol + 16));
+}
+
+/**
+ * The next symbol from number @n on that may be a better answer than @best by its place, which few are: it starts
+ * behind @best or where that does, or it holds @value. Four at once without a branch between them: this is where
+ * the time goes.
+ */
+static uint64_t next_candidate(const struct table *t, uint64_t n, uint64_t value, const struct symbol *best)
+{
+	const uint64_t distance = best->name ? value - best->value : value;
+	const uint8_t *bytes = t->symbols + n * SYM_SIZE;
+
+	for (; t->count - n >= 4; n += 4, bytes += 4 * SYM_SIZE)
+		if (is_candidate(bytes, value, distance) | is_candidate(bytes + SYM_SIZE, value, distance) |
+		    is_candidate(bytes + 2 * SYM_SIZE, value, distance) |
+		    is_candidate(bytes + 3 * SYM_SIZE, value, distance))
+			break;
+	while (n < t->count && !is_candidate(t->symbols + n * SYM_SIZE, value, distance))
+		n++;
+	return n;
 }
 
 static void walk_table(const struct image_symbols *i, const struct table *t, uint64_t value, struct symbol *best)
 {
-	for (uint64_t n = 1; n < t->count; n++) {
+	for (uint64_t n = 1; (n = next_candidate(t, n, value, best)) < t->count; n++) {
 		struct symbol s;
 		int order = -1;
 
-		if (!may_be_better(t, n, value, best) || !read_value(t, n, value, &s))
+		if (!read_value(t, n, value, &s))
 			continue;
 		if (best->name)
 			order = compare_places(&s, best, value);

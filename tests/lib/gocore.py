@@ -29,6 +29,9 @@ CORES = os.path.join(SOURCE, 'cores')
 FIXTURES = os.path.join(BUILD, 'tests', 'fixtures')
 ARCHES = ('x86_64', 'aarch64')
 
+# What the stub keeps for other runs is none of the user's business.
+os.environ['XDG_CACHE_HOME'] = os.path.join(BUILD, 'tests', 'cache')
+
 # Sanitizers, valgrind and loaded machines are slow; a test that hangs still ends.
 SLOW = float(os.environ.get('GOCORE_SLOW', '1'))
 SANITIZER_REPORT = re.compile(r'AddressSanitizer|LeakSanitizer|runtime error:|==\d+== *(Invalid|Conditional)')

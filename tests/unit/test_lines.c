@@ -948,6 +948,105 @@ END_TEST
 
 /* Damage. */
 
+/* Answers that are kept for other runs. */
+
+/** Open the packed file, its content destroyed if @ruined, and ask. @return what is at 0x1018, or the kind of error */
+static const char *ask_kept(const char *cache_dir, bool ruined)
+{
+	const struct gc_find_options options = { .cache_dir = cache_dir, .no_debuginfod = true };
+	const struct gc_line_frame *frames;
+	const char *said;
+	size_t count;
+
+	elf = (struct elf){ .type = ET_DYN, .build_id = elf.build_id };
+	build_packed(ELFCOMPRESS_ZLIB);
+	for (size_t i = 0; ruined && i < elf.count; i++)
+		memset(elf.list[i].bytes.data + 24, 0xff, elf.list[i].bytes.len - 24);
+	open_image();
+	gc_lines_free(lines);
+	ck_assert(gc_lines_new(&lines, &image, NULL, &options, &err) == GC_OK);
+	if (gc_lines_at(lines, 0x1018, &frames, &count, &err) == GC_OK) {
+		ck_assert_str_eq(at(0x0fff), "-");
+		said = at(0x1018);
+	} else {
+		said = "error";
+	}
+	close_image();
+	return said;
+}
+
+static const char *cache_file(void)
+{
+	static char name[PATH_MAX];
+
+	strcpy(name, in_dir("a/b/abcd030405060708090a0b0c0d0e0f1011121314.lines"));
+	return name;
+}
+
+static const char usual[] = "deep inc/inl.h:7, mid inc/inl.h:5, outer main.c:11";
+
+START_TEST(kept_for_other_runs)
+{
+	char cache_dir[PATH_MAX];
+	struct stat st;
+
+	make_dir();
+	strcpy(cache_dir, in_dir("a/b"));
+	elf.build_id = id;
+	ck_assert_str_eq(ask_kept(cache_dir, true), "error");
+	ck_assert_int_ne(stat(cache_file(), &st), 0); /* an error is no answer */
+	ck_assert_str_eq(ask_kept(cache_dir, false), usual);
+	ck_assert_int_eq(stat(cache_file(), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 0777, 0600);
+	ck_assert_str_eq(ask_kept(cache_dir, true), usual);
+	ck_assert_str_eq(ask_kept(NULL, true), "error");
+	ck_assert_str_eq(ask_kept("/nowhere", false), usual);
+	elf.build_id = other_id;
+	ck_assert_str_eq(ask_kept(cache_dir, true), "error");
+	ck_assert_int_eq(chmod(cache_file(), 0620), 0); /* others may have written to it */
+	elf.build_id = id;
+	ck_assert_str_eq(ask_kept(cache_dir, true), "error");
+	remove_dir();
+}
+END_TEST
+
+START_TEST(kept_and_damaged)
+{
+	char cache_dir[PATH_MAX];
+	struct stat st;
+
+	make_dir();
+	strcpy(cache_dir, in_dir("a/b"));
+	elf.build_id = id;
+	ck_assert_str_eq(ask_kept(cache_dir, false), usual);
+	ck_assert_int_eq(stat(cache_file(), &st), 0);
+	for (off_t i = 0; i < st.st_size; i++) {
+		FILE *f = fopen(cache_file(), "r+");
+		int byte;
+
+		ck_assert_ptr_nonnull(f);
+		fseek(f, i, SEEK_SET);
+		byte = fgetc(f);
+		fseek(f, i, SEEK_SET);
+		fputc(byte ^ 0x20, f);
+		fclose(f);
+		ck_assert_msg(strcmp(ask_kept(cache_dir, true), "error") == 0, "byte %jd", (intmax_t)i);
+		f = fopen(cache_file(), "r+");
+		fseek(f, i, SEEK_SET);
+		fputc(byte, f);
+		fclose(f);
+	}
+	ck_assert_str_eq(ask_kept(cache_dir, true), usual);
+	for (off_t i = st.st_size - 1; i >= 0; i--) { /* cut */
+		ck_assert_int_eq(truncate(cache_file(), i), 0);
+		ck_assert_str_eq(ask_kept(cache_dir, true), "error");
+	}
+	ck_assert_str_eq(ask_kept(cache_dir, false), usual); /* written anew */
+	ck_assert_str_eq(ask_kept(cache_dir, true), usual);
+	remove_dir();
+}
+END_TEST
+
 static void ask_all(void)
 {
 	const struct gc_line_frame *frames;
@@ -1041,6 +1140,8 @@ int main(void)
 	tcase_add_test(tc, debug_file_by_build_id);
 	tcase_add_test(tc, debug_file_by_link);
 	tcase_add_test(tc, supplement);
+	tcase_add_test(tc, kept_for_other_runs);
+	tcase_add_test(tc, kept_and_damaged);
 	tcase_add_test(tc, damaged_anywhere);
 	tcase_add_test(tc, a_damaged_line_table_costs_lines_only);
 	tcase_add_test(tc, damage_in_the_rows_keeps_those_before);

@@ -1,0 +1,233 @@
+#include "sym/line_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <zlib.h>
+
+#include "gocore/bytes.h"
+
+#define FORMAT "gocore-stub lines 1"
+
+#define MAX_CONTENT ((size_t)4 << 20)
+#define MAX_HEAD    1024
+
+/* Which parts of a frame there are. */
+enum {
+	HAS_FUNCTION = 1, HAS_FILE = 2, HAS_PATH = 4, IS_INLINED = 8,
+};
+
+/* The file. */
+
+static bool path_of(const struct gc_line_cache *cache, char path[PATH_MAX])
+{
+	char id[2 * GC_BUILD_ID_MAX + 1];
+
+	if (cache->source->build_id.len < 2)
+		return false;
+	gc_build_id_hex(&cache->source->build_id, id);
+	return (size_t)snprintf(path, PATH_MAX, "%s/%s.lines", cache->dir, id) < PATH_MAX;
+}
+
+static void describe(struct gc_buf *b, const char *what, const struct gc_elf_file *file)
+{
+	gc_buf_printf(b, " %s ", what);
+	gc_buf_hex(b, file->build_id.bytes, file->build_id.len);
+	gc_buf_printf(b, " %" PRIu64 " %" PRId64, file->input.size, file->input.mtime);
+}
+
+/** What must be equal for the answers to be true: this very program, which may know better next time, and the files. */
+static bool write_head(const struct gc_line_cache *cache, struct gc_buf *out)
+{
+	struct stat self;
+
+	if (stat("/proc/self/exe", &self) != 0)
+		return false;
+	gc_buf_printf(out, FORMAT " by %jd %jd.%09ld", (intmax_t)self.st_size, (intmax_t)self.st_mtim.tv_sec,
+		      self.st_mtim.tv_nsec);
+	describe(out, "of", cache->source);
+	if (cache->supplement)
+		describe(out, "and", cache->supplement);
+	gc_buf_char(out, '\n');
+	return !out->failed && out->len < MAX_HEAD;
+}
+
+/* Reading. */
+
+/** Others could put names into our mouth. */
+static bool is_ours(int fd, struct stat *st)
+{
+	return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_uid == geteuid() &&
+	       (st->st_mode & (S_IWGRP | S_IWOTH)) == 0 && st->st_size > 0 &&
+	       (uint64_t)st->st_size <= MAX_CONTENT + MAX_HEAD;
+}
+
+static char *read_file(const char *path, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char *content = NULL;
+	struct stat st;
+
+	if (fd < 0)
+		return NULL;
+	if (is_ours(fd, &st))
+		content = malloc((size_t)st.st_size);
+	if (content && pread(fd, content, (size_t)st.st_size, 0) != st.st_size) {
+		free(content);
+		content = NULL;
+	}
+	close(fd);
+	*len = content ? (size_t)st.st_size : 0;
+	return content;
+}
+
+static uint32_t checksum(const void *bytes, size_t len)
+{
+	return (uint32_t)crc32(0, bytes, (uInt)len); /* MAX_CONTENT is less than 32 bits */
+}
+
+char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *answers)
+{
+	struct gc_buf head = GC_BUF_INIT;
+	char path[PATH_MAX], *content = NULL;
+	uint32_t sum;
+	size_t len;
+
+	if (path_of(cache, path) && write_head(cache, &head))
+		content = read_file(path, &len);
+	if (content && len >= head.len && memcmp(content, head.data, head.len) == 0) {
+		gc_cursor_init(answers, content + head.len, len - head.len, 0);
+		if (gc_cursor_u32(answers, &sum, NULL) == GC_OK && len - head.len - 4 <= MAX_CONTENT &&
+		    checksum(answers->pos, gc_cursor_left(answers)) == sum) {
+			gc_buf_deinit(&head);
+			return content;
+		}
+	}
+	gc_buf_deinit(&head);
+	free(content);
+	return NULL;
+}
+
+static bool next_string(struct gc_cursor *c, bool there, const char **out)
+{
+	*out = NULL;
+	return !there || gc_cursor_string(c, out, NULL) == GC_OK;
+}
+
+static bool next_frame(struct gc_cursor *c, struct gc_line_frame *out)
+{
+	uint8_t flags;
+
+	*out = (struct gc_line_frame){ .line = 0 };
+	if (gc_cursor_u8(c, &flags, NULL) != GC_OK || gc_cursor_u32(c, &out->line, NULL) != GC_OK ||
+	    gc_cursor_u64(c, &out->entry, NULL) != GC_OK)
+		return false;
+	out->inlined = flags & IS_INLINED;
+	return next_string(c, flags & HAS_FUNCTION, &out->function) && next_string(c, flags & HAS_FILE, &out->file) &&
+	       next_string(c, flags & HAS_PATH, &out->path);
+}
+
+bool gc_line_cache_next(struct gc_cursor *answers, uint64_t *pc, struct gc_line_frame *frames, size_t max,
+			size_t *count)
+{
+	uint16_t n;
+
+	if (gc_cursor_u64(answers, pc, NULL) != GC_OK || gc_cursor_u16(answers, &n, NULL) != GC_OK || n > max)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!next_frame(answers, &frames[i]))
+			return false;
+	*count = n;
+	return true;
+}
+
+/* Writing. */
+
+static void add_number(struct gc_buf *b, uint64_t value, unsigned size)
+{
+	for (unsigned i = 0; i < size; i++)
+		gc_buf_char(b, (char)(uint8_t)(value >> 8 * i));
+}
+
+static void add_string(struct gc_buf *b, const char *text)
+{
+	if (text)
+		gc_buf_add(b, text, strlen(text) + 1);
+}
+
+bool gc_line_cache_add(struct gc_buf *answers, uint64_t pc, const struct gc_line_frame *frames, size_t count)
+{
+	const size_t before = answers->len;
+
+	if (count > UINT16_MAX)
+		return true;
+	add_number(answers, pc, 8);
+	add_number(answers, count, 2);
+	for (size_t i = 0; i < count; i++) {
+		const struct gc_line_frame *f = &frames[i];
+
+		add_number(answers, (f->function ? HAS_FUNCTION : 0) | (f->file ? HAS_FILE : 0) |
+				    (f->path ? HAS_PATH : 0) | (f->inlined ? IS_INLINED : 0), 1);
+		add_number(answers, f->line, 4);
+		add_number(answers, f->entry, 8);
+		add_string(answers, f->function);
+		add_string(answers, f->file);
+		add_string(answers, f->path);
+	}
+	if (answers->len > MAX_CONTENT)
+		answers->len = before;
+	return answers->len > before && !answers->failed;
+}
+
+/** The folder, and the one that it lies in (XDG Base Directory Specification: with mode 0700). */
+static void make_dir(const char *dir)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(dir, '/');
+
+	if (mkdir(dir, 0700) == 0 || errno != ENOENT || !slash || slash == dir ||
+	    (size_t)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - dir), dir) >= sizeof(parent))
+		return;
+	mkdir(parent, 0700);
+	mkdir(dir, 0700);
+}
+
+/** As a whole or not at all, also if others do the same now. */
+static void replace_file(const char *path, const struct gc_buf *content)
+{
+	char other[PATH_MAX];
+	bool done;
+	int fd;
+
+	if ((size_t)snprintf(other, sizeof(other), "%s.XXXXXX", path) >= sizeof(other))
+		return;
+	fd = mkostemp(other, O_CLOEXEC);
+	if (fd < 0)
+		return;
+	done = write(fd, content->data, content->len) == (ssize_t)content->len;
+	done = close(fd) == 0 && done;
+	if (!done || rename(other, path) != 0)
+		unlink(other);
+}
+
+void gc_line_cache_write(const struct gc_line_cache *cache, const struct gc_buf *answers)
+{
+	struct gc_buf content = GC_BUF_INIT;
+	char path[PATH_MAX];
+
+	if (path_of(cache, path) && write_head(cache, &content) && !answers->failed) {
+		add_number(&content, checksum(answers->data, answers->len), 4);
+		gc_buf_add(&content, answers->data, answers->len);
+		make_dir(cache->dir);
+		if (!content.failed)
+			replace_file(path, &content);
+	}
+	gc_buf_deinit(&content);
+}
