@@ -49,6 +49,7 @@ int run_goroutines(int argc, char **argv);
 int run_info(int argc, char **argv);
 int run_maps(int argc, char **argv);
 int run_normalize(int argc, char **argv);
+int run_report(int argc, char **argv);
 int run_snapshot(int argc, char **argv);
 int run_symbols(int argc, char **argv);
 int run_triage(int argc, char **argv);

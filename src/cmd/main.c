@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{ "info", run_info },
 	{ "maps", run_maps },
 	{ "normalize", run_normalize },
+	{ "report", run_report },
 	{ "snapshot", run_snapshot },
 	{ "symbols", run_symbols },
 	{ "triage", run_triage },

@@ -1,0 +1,194 @@
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gocore/log.h"
+#include "gocore/report.h"
+#include "gocore/triage.h"
+
+struct report_options {
+	const char **files;
+	size_t count;
+	const char *output;
+};
+
+static const struct argp_option options[] = {
+	{ "output", 'o', "FILE", 0, "Where to write the page; - is standard output", 1 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct report_options *o = state->input;
+
+	switch (key) {
+	case 'o':
+		o->output = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		o->files[o->count++] = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "of which lines? (FILE.ndjson, as triage wrote it; - is standard input)");
+		return 0;
+	case ARGP_KEY_END:
+		if (!o->output || !*o->output)
+			argp_error(state, "where to? (-o FILE.html)");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.args_doc = "FILE.ndjson... -o FILE.html",
+	.doc = "Make one page of the lines that triage wrote: groups of equal crashes with their stacks, values, times and "
+	       "cores, to filter and to read in a browser."
+	       "\vThe page is one file that needs no network and no server. Any number of files is read; a core that is in "
+	       "several of them counts once, so the parts of a run on many machines are simply named one after the other.\n\n"
+	       "  gocore-stub triage /var/cores > cores.ndjson\n"
+	       "  gocore-stub report cores.ndjson -o cores.html\n"
+	       "  gocore-stub report part-*.ndjson -o all.html\n"
+	       "  gocore-stub triage /var/cores | gocore-stub report - -o cores.html\n",
+};
+
+struct adding {
+	struct gc_report *report;
+	struct gc_error err;
+	bool failed;
+};
+
+static bool add(void *data, json_t *line)
+{
+	struct adding *a = data;
+
+	a->failed = gc_report_add(a->report, line, &a->err) != GC_OK;
+	return !a->failed;
+}
+
+/** @return false after saying why */
+static bool add_file(struct gc_report *report, const char *path, struct gc_problems *problems)
+{
+	const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+	struct adding a = { .report = report };
+	struct gc_error err;
+	uint64_t good;
+
+	if (gc_triage_read(path, add, &a, &good, problems, &err) != GC_OK) {
+		print_error(name, &err);
+		return false;
+	}
+	if (a.failed)
+		print_error(name, &a.err);
+	return !a.failed;
+}
+
+static bool write_page(const struct gc_report *report, size_t unreadable, FILE *out, const char *path)
+{
+	struct gc_error err;
+	time_t now = time(NULL);
+	char made[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		strftime(made, sizeof(made), "%Y-%m-%d %H:%M UTC", &tm);
+	if (gc_report_write(report, unreadable, made, out, &err) == GC_OK)
+		return true;
+	print_error(path, &err);
+	return false;
+}
+
+/** Beside the target and renamed, so that nobody sees half a page. */
+static bool write_file(const struct gc_report *report, size_t unreadable, const char *path)
+{
+	char temporary[4096];
+	mode_t mask = umask(0);
+	FILE *out = NULL;
+	bool done = false;
+	int fd;
+
+	umask(mask);
+	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary)) {
+		gc_warn("%s: %s", path, strerror(ENAMETOOLONG));
+		return false;
+	}
+	fd = mkstemp(temporary);
+	if (fd < 0 || !(out = fdopen(fd, "w"))) {
+		gc_warn("%s: cannot be written: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	} else if (write_page(report, unreadable, out, path)) {
+		done = fchmod(fd, 0666 & ~mask) == 0 && fclose(out) == 0 && rename(temporary, path) == 0;
+		if (!done)
+			gc_warn("%s: cannot be written: %s", path, strerror(errno));
+		out = NULL;
+	}
+	if (out)
+		fclose(out);
+	if (!done && fd >= 0)
+		unlink(temporary);
+	return done;
+}
+
+/** Is the output one of the inputs? */
+static bool is_input(const struct report_options *o)
+{
+	struct stat in, out;
+
+	if (strcmp(o->output, "-") == 0 || stat(o->output, &out) != 0)
+		return false;
+	for (size_t i = 0; i < o->count; i++)
+		if (stat(o->files[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+			return true;
+	return false;
+}
+
+static int run(const struct report_options *o, struct gc_report *report)
+{
+	struct gc_problems problems = { .list = NULL };
+	size_t unreadable;
+	bool done = true;
+
+	if (is_input(o)) {
+		gc_warn("%s: is the input: it is not overwritten", o->output);
+		return EXIT_UNUSABLE;
+	}
+	for (size_t i = 0; i < o->count && done; i++)
+		done = add_file(report, o->files[i], &problems);
+	for (size_t i = 0; i < problems.count; i++)
+		gc_warn("%s: %s", problems.list[i].where, problems.list[i].what);
+	unreadable = problems.count + problems.dropped;
+	gc_problems_deinit(&problems);
+	if (done && gc_report_cores(report) == 0)
+		gc_warn("%s: no line of triage in %s", o->files[0], o->count > 1 ? "any of the files" : "it");
+	if (!done)
+		return EXIT_UNUSABLE;
+	if (strcmp(o->output, "-") == 0)
+		return write_page(report, unreadable, stdout, "standard output") ? EXIT_DONE : EXIT_UNUSABLE;
+	return write_file(report, unreadable, o->output) ? EXIT_DONE : EXIT_UNUSABLE;
+}
+
+int run_report(int argc, char **argv)
+{
+	struct report_options o = { .files = calloc((size_t)argc, sizeof(*o.files)) };
+	struct gc_report *report = gc_report_new();
+	int status = EXIT_UNUSABLE;
+
+	if (o.files && report) {
+		argp_parse(&argp, argc, argv, 0, NULL, &o);
+		status = run(&o, report);
+	} else {
+		gc_warn("out of memory");
+	}
+	free(o.files);
+	gc_report_free(report);
+	return status;
+}
