@@ -62,6 +62,7 @@ struct gc_elf_file {
 	struct gc_build_id build_id;
 	char *go_build_id;      /* NULL: none */
 	struct Elf *elf;        /* libelf's, opened on first use */
+	struct gc_kept *kept;   /* of one that stays open from core to core (gocore/file_cache.h), else NULL */
 };
 
 /** @return GC_E_FORMAT if it is no ELF program or library (the text says what it is) */

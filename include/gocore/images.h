@@ -26,6 +26,7 @@ struct gc_find_options {
 	bool force;                     /* use PROGRAM even if it is another build */
 	bool no_debuginfod;
 	const char *cache_dir;          /* where answers of slow debug information are kept for other runs; NULL: nowhere */
+	struct gc_file_cache *files;    /* that stay open from one core to the next; NULL: none do */
 };
 
 enum gc_image_status {
@@ -60,7 +61,7 @@ struct gc_image {
 	char *found_path;            /* the copy, or the last one refused; NULL: none */
 	char *refused;               /* why the last refused copy does not fit, or NULL */
 	const char *found_by;        /* "program", "sysroot", "path", "debug-dir", "bin-dir", "debuginfod" */
-	struct gc_elf_file *file;    /* the copy when found or forced, else NULL; its input.fd may be closed (-1) */
+	struct gc_elf_file *file;    /* the copy when found or forced, else NULL; its input.fd is closed (-1) */
 };
 
 struct gc_images {

@@ -101,7 +101,8 @@ struct gc_triage_options {
 	const volatile sig_atomic_t *stop; /* set by a signal: end */
 	/* Takes a whole line, without newline. @return false to end */
 	bool (*line)(void *data, const char *text, size_t len);
-	void (*progress)(void *data, const struct gc_triage_progress *progress);
+	void (*progress)(void *data, const struct gc_triage_progress *progress); /* may be NULL */
+	void (*problem)(void *data, const struct gc_problem *problem); /* of the run, and of no core alone */
 	void *data;
 };
 

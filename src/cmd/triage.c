@@ -303,6 +303,12 @@ static int say_result(const struct triage_options *o, const struct gc_triage_pro
 	return result->failed ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
+static void say_problem(void *data, const struct gc_problem *problem)
+{
+	(void)data;
+	gc_warn("%s: %s", problem->where, problem->what);
+}
+
 static int run(struct triage_options *o, const struct gc_triage_list *list, const bool *done, struct triage_output *out)
 {
 	const struct gc_find_options find = find_options(&o->common, NULL);
@@ -316,6 +322,7 @@ static int run(struct triage_options *o, const struct gc_triage_list *list, cons
 	o->run.stop = &stop;
 	o->run.line = triage_take_line;
 	o->run.progress = triage_show_progress;
+	o->run.problem = say_problem;
 	o->run.data = out;
 	if (gc_triage_run(list, done, &o->run, &result, &err) != GC_OK) {
 		gc_warn("%s", err.text);

@@ -1,3 +1,4 @@
+#include "core/file_cache.h"
 #include "core/finder.h"
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@ void gc_finder_init(struct gc_finder *f, const struct gc_find_options *options, 
 
 void gc_finder_deinit(struct gc_finder *f)
 {
-	gc_bin_index_free(f->index);
+	if (!f->options->files)
+		gc_bin_index_free(f->index);
 	gc_debuginfod_end(f);
 }
 
@@ -226,7 +228,9 @@ static bool visit_bin_dirs(const struct visit *v)
 
 	if (o->nbin_dirs == 0)
 		return false;
-	if (!f->index_made) {
+	if (o->files)
+		f->index = gc_file_cache_index(o->files, o, f->machine, f->problems);
+	else if (!f->index_made) {
 		f->index_made = true;
 		f->index = gc_bin_index_new(o->bin_dirs, o->nbin_dirs, f->machine, f->problems);
 	}

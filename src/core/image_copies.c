@@ -5,20 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "core/file_cache.h"
 #include "core/finder.h"
 
 /** Take @file as the copy of @w. */
-static enum gc_code accept(struct gc_image_set *set, struct gc_image_work *w, const struct gc_elf_file *file,
+static enum gc_code accept(struct gc_image_set *set, struct gc_image_work *w, struct gc_elf_file *file,
 			   const struct gc_fit_result *fit, const char *found_by, struct gc_error *err)
 {
 	struct gc_image *image = &w->image;
 
-	image->file = malloc(sizeof(*image->file));
-	if (!image->file)
-		return gc_fail_memory(err);
-	*image->file = *file;
+	image->file = file;
 	image->status = fit->fit == GC_FITS ? GC_IMAGE_FOUND : GC_IMAGE_FORCED;
 	image->check = fit->check;
 	image->has_bias = fit->has_bias;
@@ -26,10 +23,6 @@ static enum gc_code accept(struct gc_image_set *set, struct gc_image_work *w, co
 	image->found_by = found_by;
 	free(image->refused);
 	image->refused = NULL;
-	if (file->input.fd >= 0) { /* it is mapped; a thousand libraries would use up the descriptors */
-		close(file->input.fd);
-		image->file->input.fd = -1;
-	}
 	if (w->nrows == 0 && image->has_bias)
 		return gc_image_make_rows(set, w, &image->file->phdrs, image->bias, err);
 	return GC_OK;
@@ -59,7 +52,7 @@ static bool try_candidate(void *data, const char *path, const char *found_by)
 {
 	struct attempt *a = data;
 	struct gc_image_work *w = a->w;
-	struct gc_elf_file file;
+	struct gc_elf_file *file;
 	struct gc_fit_result fit;
 	struct gc_error why;
 	const enum gc_file_kind kind = gc_file_kind(path);
@@ -73,20 +66,20 @@ static bool try_candidate(void *data, const char *path, const char *found_by)
 		set_text(&w->image.found_path, path);
 		return true;
 	}
-	if (gc_elf_file_open(&file, path, &why) != GC_OK) {
+	if (gc_file_cache_open(a->set->options->files, path, &file, &why) != GC_OK) {
 		refuse(w, why.text);
 		set_text(&w->image.found_path, path);
 		return false;
 	}
-	gc_image_check_file(a->set, w, &file, &fit);
+	gc_image_check_file(a->set, w, file, &fit);
 	if (fit.fit == GC_FITS)
-		a->code = accept(a->set, w, &file, &fit, found_by, a->err);
+		a->code = accept(a->set, w, file, &fit, found_by, a->err);
 	else if (fit.fit != GC_NO_BYTES)
 		refuse(w, fit.why);
 	if (fit.fit != GC_NO_BYTES)
 		set_text(&w->image.found_path, path);
 	if (!w->image.file)
-		gc_elf_file_close(&file);
+		gc_file_cache_release(file);
 	return fit.fit == GC_FITS;
 }
 
@@ -107,7 +100,7 @@ static enum gc_code judge_program(const struct gc_image_set *set, const struct g
 }
 
 /** Use it, or say why not. */
-static enum gc_code take_program(struct gc_image_set *set, struct gc_image_work *w, const struct gc_elf_file *file,
+static enum gc_code take_program(struct gc_image_set *set, struct gc_image_work *w, struct gc_elf_file *file,
 				 const struct gc_fit_result *fit, struct gc_error *err)
 {
 	const char *path = set->options->program;
@@ -129,22 +122,22 @@ enum gc_code gc_image_use_program(struct gc_image_set *set, struct gc_error *err
 {
 	const char *path = set->options->program;
 	struct gc_image_work *w = &set->list[set->program];
-	struct gc_elf_file file;
+	struct gc_elf_file *file;
 	struct gc_fit_result fit;
 	struct gc_error why;
-	enum gc_code code = gc_elf_file_open(&file, path, &why);
+	enum gc_code code = gc_file_cache_open(set->options->files, path, &file, &why);
 
 	if (code == GC_E_UNSUPPORTED)
 		return gc_fail(err, GC_E_MISMATCH, "is %s, but %s %s", set->core->arch->elf_name, path, why.text);
 	if (code != GC_OK)
 		return gc_fail(err, code, "%s %s", path, why.text);
-	gc_image_check_file(set, w, &file, &fit);
+	gc_image_check_file(set, w, file, &fit);
 	set_text(&w->image.found_path, path);
-	code = judge_program(set, &file, &fit, err);
+	code = judge_program(set, file, &fit, err);
 	if (code == GC_OK)
-		code = take_program(set, w, &file, &fit, err);
+		code = take_program(set, w, file, &fit, err);
 	if (!w->image.file)
-		gc_elf_file_close(&file);
+		gc_file_cache_release(file);
 	return code;
 }
 

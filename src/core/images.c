@@ -5,6 +5,7 @@
 
 #include "gocore/process.h"
 
+#include "core/file_cache.h"
 #include "core/finder.h"
 #include "core/image_work.h"
 
@@ -283,9 +284,7 @@ void gc_images_deinit(struct gc_images *images)
 	for (size_t i = 0; i < images->count; i++) {
 		struct gc_image *image = &images->list[i];
 
-		if (image->file)
-			gc_elf_file_close(image->file);
-		free(image->file);
+		gc_file_cache_release(image->file);
 		free(image->go_build_id);
 		free(image->found_path);
 		free(image->refused);

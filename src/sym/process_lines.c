@@ -1,6 +1,7 @@
 /* Lines of all images of a process, for its unwinder. */
 #include <stdlib.h>
 
+#include "gocore/file_cache.h"
 #include "gocore/lines.h"
 
 struct image_lines {
@@ -36,14 +37,41 @@ enum gc_code gc_process_lines_new(struct gc_process_lines **out, const struct gc
 	return GC_OK;
 }
 
+static struct gc_kept *kept_of(const struct gc_image *image)
+{
+	return image->file ? image->file->kept : NULL;
+}
+
 void gc_process_lines_free(struct gc_process_lines *l)
 {
 	if (!l)
 		return;
 	for (size_t i = 0; i < l->p->images.count; i++)
-		gc_lines_free(l->images[i].lines);
+		if (!kept_of(&l->p->images.list[i]))
+			gc_lines_free(l->images[i].lines);
 	free(l->images);
 	free(l);
+}
+
+static void free_kept(void *lines)
+{
+	gc_lines_free(lines);
+}
+
+/** What earlier processes read of a file that is kept. */
+static void open_lines(struct gc_process_lines *l, struct image_lines *i, const struct gc_image *image)
+{
+	struct gc_kept *kept = kept_of(image);
+
+	if (kept && kept->lines) {
+		i->lines = kept->lines;
+		return;
+	}
+	gc_lines_new(&i->lines, image->file, gc_symbols_debug_file(l->symbols, image), l->options, NULL);
+	if (kept) {
+		kept->lines = i->lines;
+		kept->free_lines = free_kept;
+	}
 }
 
 static struct image_lines *lines_of(struct gc_process_lines *l, const struct gc_image *image)
@@ -51,7 +79,7 @@ static struct image_lines *lines_of(struct gc_process_lines *l, const struct gc_
 	struct image_lines *i = &l->images[image - l->p->images.list];
 
 	if (!i->opened && image->file)
-		gc_lines_new(&i->lines, image->file, gc_symbols_debug_file(l->symbols, image), l->options, NULL);
+		open_lines(l, i, image);
 	i->opened = true;
 	return i;
 }

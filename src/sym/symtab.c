@@ -5,6 +5,7 @@
 
 #include "gocore/bytes.h"
 #include "gocore/debug_file.h"
+#include "gocore/file_cache.h"
 
 #include "core/module.h"
 #include "sym/mini_debug.h"
@@ -147,9 +148,19 @@ struct gc_elf_file *gc_symbols_debug_file(struct gc_symbols *s, const struct gc_
 {
 	struct image_symbols *i = of_image(s, image);
 
+	struct gc_kept *kept = image->file ? image->file->kept : NULL;
+
+	if (kept && kept->looked_for_debug) {
+		i->debug = kept->debug;
+		i->looked_for_debug = true;
+	}
 	if (!i->looked_for_debug && image->file)
 		i->debug = open_debug_file(s, image);
 	i->looked_for_debug = true;
+	if (kept) {
+		kept->debug = i->debug;
+		kept->looked_for_debug = true;
+	}
 	return i->debug;
 }
 
@@ -576,7 +587,8 @@ enum gc_code gc_symbols_new(struct gc_symbols **out, const struct gc_process *p,
 static void close_image(struct image_symbols *i)
 {
 	gc_elf_free(i->own);
-	gc_elf_free(i->debug);
+	if (!i->image->file || !i->image->file->kept)
+		gc_elf_free(i->debug);
 	gc_elf_free(i->mini);
 	gc_module_deinit(&i->module);
 	free(i->copies[0]);

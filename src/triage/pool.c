@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gocore/file_cache.h"
 #include "gocore/signals.h"
 #include "gocore/triage.h"
 
@@ -427,31 +428,51 @@ static size_t count_wanted(const struct gc_triage_list *list, const bool *done)
 	return n;
 }
 
+/** The pool itself, with all that it needs at hand. */
+static enum gc_code run(struct pool *p, struct gc_error *err)
+{
+	enum gc_code code = p->workers && (p->waiting || !p->options->ordered) ? GC_OK : gc_fail_memory(err);
+
+	for (size_t i = 0; p->workers && i < p->count; i++)
+		p->workers[i].file = NO_FILE;
+	if (code == GC_OK)
+		code = loop(p, err);
+	tell(p, true);
+	for (size_t i = 0; p->workers && i < p->count; i++) {
+		end_worker(&p->workers[i], true);
+		gc_buf_deinit(&p->workers[i].in);
+	}
+	for (size_t i = 0; p->waiting && i < MAX_WAITING; i++)
+		free(p->waiting[i].text);
+	free(p->waiting);
+	free(p->workers);
+	return code;
+}
+
 enum gc_code gc_triage_run(const struct gc_triage_list *list, const bool *done, const struct gc_triage_options *options,
 			   struct gc_triage_progress *result, struct gc_error *err)
 {
-	size_t jobs = options->jobs < 1 ? 1 : options->jobs > MAX_JOBS ? MAX_JOBS : options->jobs;
+	const size_t jobs = options->jobs < 1 ? 1 : options->jobs > MAX_JOBS ? MAX_JOBS : options->jobs;
+	struct gc_find_options find = *options->find;
+	struct gc_triage_options ours = *options;
 	struct pool p = {
-		.list = list, .options = options, .done = done, .count = jobs,
+		.list = list, .options = &ours, .done = done, .count = jobs,
 		.workers = calloc(jobs, sizeof(*p.workers)),
 		.waiting = options->ordered ? calloc(MAX_WAITING, sizeof(*p.waiting)) : NULL,
 		.progress = { .total = count_wanted(list, done) },
 	};
-	enum gc_code code = p.workers && (p.waiting || !options->ordered) ? GC_OK : gc_fail_memory(err);
+	struct gc_problems problems = { .list = NULL };
+	enum gc_code code;
 
-	for (size_t i = 0; p.workers && i < jobs; i++)
-		p.workers[i].file = NO_FILE;
-	if (code == GC_OK)
-		code = loop(&p, err);
-	tell(&p, true);
-	for (size_t i = 0; p.workers && i < jobs; i++) {
-		end_worker(&p.workers[i], true);
-		gc_buf_deinit(&p.workers[i].in);
-	}
-	for (size_t i = 0; p.waiting && i < MAX_WAITING; i++)
-		free(p.waiting[i].text);
-	free(p.waiting);
-	free(p.workers);
+	ours.find = &find;
+	find.files = gc_file_cache_new();
+	if (find.files && p.progress.total)
+		gc_file_cache_warm(find.files, &find, &problems);
+	for (size_t i = 0; i < problems.count; i++)
+		options->problem(options->data, &problems.list[i]);
+	code = run(&p, err);
+	gc_problems_deinit(&problems);
+	gc_file_cache_free(find.files);
 	*result = p.progress;
 	return code;
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gocore/file_cache.h"
 #include "gocore/sandbox.h"
+
+/* Bytes of programs' tables that are kept from one core to the next. */
+#define MAX_KEPT (40U << 20)
 
 /* Exit status of one that could not begin. */
 #define EXIT_NO_START 1
@@ -179,7 +184,8 @@ static _Noreturn void run(const struct gc_triage_options *options, int fd)
 	if (options->sandbox && gc_sandbox_enter_files(&err) != GC_OK && err.code == GC_E_MEMORY)
 		_exit(EXIT_NO_START);
 	while (serve_one(fd, reader))
-		;
+		if (mallinfo2().uordblks > MAX_KEPT)
+			gc_file_cache_clear(options->find->files);
 	_exit(0);
 }
 
