@@ -18,9 +18,17 @@
 /** Without more goroutines than that each is a thread. */
 #define GC_GO_GROUP_BEYOND 1000
 
+/**
+ * Threads that groups make at most: what gdb lists within a second. With more stacks than that,
+ * goroutines that do the same wherever they are called from are one, and those that are too many even
+ * then are not listed. All of them can be selected by their ids.
+ */
+#define GC_GO_MAX_GROUPS 3000
+
 struct gc_go_target_options {
 	bool only_goroutines; /* no OS threads but those that stand for a goroutine, and the one that crashed */
 	size_t group_beyond;  /* with more goroutines, those with equal stack and state are one; SIZE_MAX: never */
+	size_t max_groups;    /* 0: GC_GO_MAX_GROUPS, or group_beyond if that is more */
 };
 
 /**
@@ -36,6 +44,9 @@ enum gc_code gc_go_target_new(struct gc_target **out, struct gc_target *inner,
 
 /** @return the runtime that a target shows, or NULL if it is another kind of target */
 struct gc_go *gc_go_target_go(struct gc_target *t);
+
+/** Are there so many goroutines that equal ones are one thread? */
+bool gc_go_target_is_grouped(struct gc_target *t);
 
 /** What is damaged in it; NULL for another kind of target. */
 const struct gc_problems *gc_go_target_problems(struct gc_target *t);

@@ -8,6 +8,9 @@
 #include "document/text.h"
 #include "gocore/go_target.h"
 #include "gocore/goroutines.h"
+#include "gocore/lines.h"
+#include "gocore/symbols.h"
+#include "gocore/unwind.h"
 
 /** "G17 [chan receive, 3 minutes] main.worker" */
 static void add_line(struct gc_go *go, const struct gc_goroutine *g, struct gc_buf *out)
@@ -67,26 +70,77 @@ static void add_creator(struct gc_go *go, const struct gc_goroutine *g, struct g
 	gc_buf_char(out, '\n');
 }
 
-static enum gc_code add_stack(struct gc_go *go, const struct gc_goroutine *g, struct gc_buf *out,
-			      struct gc_error *err)
+static const struct gc_thread *thread_of(const struct gc_core *core, gc_tid tid)
 {
-	struct gc_frames frames = { .list = NULL };
-	struct gc_go_stack_end end = { .how = GC_GO_END };
-	enum gc_code code = gc_go_goroutine_stack(go, g, &frames, &end, err);
-
-	add_line(go, g, out);
-	for (size_t i = 0; i < frames.count; i++)
-		add_frame(&frames.list[i], i, out);
-	gc_frames_deinit(&frames);
-	if (code != GC_OK)
-		return code;
-	if (end.how == GC_GO_DAMAGED)
-		gc_buf_printf(out, "the stack ends early: %s\n", end.why.text);
-	add_creator(go, g, out);
-	return GC_OK;
+	for (size_t i = 0; tid && i < core->nthreads; i++)
+		if (core->threads[i].tid == tid)
+			return &core->threads[i];
+	return NULL;
 }
 
-static enum gc_code add_one(struct gc_go *go, const char *args, struct gc_buf *out, struct gc_error *err)
+/** From its thread's registers if it runs on one, else from where it was left; C and Go in one list. */
+static enum gc_code unwind(const struct gc_process *p, struct gc_unwinder *u, struct gc_go *go,
+			   const struct gc_goroutine *g, struct gc_frames *frames, struct gc_stack_end *end,
+			   struct gc_error *err)
+{
+	const struct gc_thread *thread = thread_of(&p->core, gc_go_tid(go, g));
+	struct gc_go_state state;
+	struct gc_regs regs;
+	enum gc_code code;
+
+	if (!thread && gc_go_from_goroutine(go, g, &state))
+		return gc_unwind_go(u, &state, frames, end, err);
+	if (!thread)
+		return gc_fail(err, GC_E_NOT_FOUND, "it runs on a thread that is not in the core");
+	code = gc_core_regs(&p->core, thread, &p->regmap, &regs, NULL, err);
+	if (code != GC_OK)
+		return code;
+	code = gc_unwind_thread(u, &regs, thread->tid, frames, end, err);
+	gc_regs_deinit(&regs);
+	return code;
+}
+
+static enum gc_code add_frames(const struct gc_process *p, struct gc_unwinder *u, struct gc_go *go,
+			       const struct gc_goroutine *g, struct gc_buf *out, struct gc_error *err)
+{
+	struct gc_frames frames = { .list = NULL };
+	struct gc_stack_end end = { .kind = GC_STACK_COMPLETE };
+	enum gc_code code = unwind(p, u, go, g, &frames, &end, err);
+
+	for (size_t i = 0; i < frames.count; i++)
+		add_frame(&frames.list[i], i, out);
+	if (code == GC_OK && end.kind != GC_STACK_COMPLETE)
+		gc_buf_printf(out, "the stack ends early: %s\n", end.why.text);
+	gc_frames_deinit(&frames);
+	return code;
+}
+
+static enum gc_code add_stack(const struct gc_process *p, struct gc_go *go, const struct gc_goroutine *g,
+			      struct gc_buf *out, struct gc_error *err)
+{
+	struct gc_symbols *symbols = NULL;
+	struct gc_process_lines *lines = NULL;
+	struct gc_unwinder *unwinder = NULL;
+	enum gc_code code = gc_symbols_new(&symbols, p, NULL, NULL, err);
+
+	if (code == GC_OK)
+		code = gc_process_lines_new(&lines, p, symbols, NULL, NULL, err);
+	if (code == GC_OK)
+		code = gc_unwinder_new(&unwinder, p, symbols, go, NULL, err);
+	if (code == GC_OK) {
+		gc_unwinder_set_lines(unwinder, gc_process_lines_frames, lines);
+		add_line(go, g, out);
+		code = add_frames(p, unwinder, go, g, out, err);
+	}
+	if (code == GC_OK)
+		add_creator(go, g, out);
+	gc_unwinder_free(unwinder);
+	gc_process_lines_free(lines);
+	gc_symbols_free(symbols);
+	return code;
+}
+
+static enum gc_code add_one(const struct gc_process *p, struct gc_go *go, const char *args, struct gc_buf *out, struct gc_error *err)
 {
 	const char *number = *args == 'G' || *args == 'g' ? args + 1 : args;
 	const struct gc_goroutine *g;
@@ -100,7 +154,7 @@ static enum gc_code add_one(struct gc_go *go, const char *args, struct gc_buf *o
 	g = gc_go_goroutine_by_id(go, goid);
 	if (!g)
 		return gc_fail(err, GC_E_NOT_FOUND, "there is no goroutine %" PRIu64, goid);
-	return add_stack(go, g, out, err);
+	return add_stack(p, go, g, out, err);
 }
 
 static bool append(void *data, const void *bytes, size_t len)
@@ -125,7 +179,7 @@ enum gc_code monitor_goroutines(struct gc_target *t, const char *args, struct gc
 	if (strcmp(args, "-group") == 0)
 		return add_groups(t->process, out, err);
 	if (*args)
-		return add_one(go, args, out, err);
+		return add_one(t->process, go, args, out, err);
 	add_list(go, out);
 	return GC_OK;
 }

@@ -192,6 +192,11 @@ struct gc_go *gc_go_target_go(struct gc_target *t)
 	return t->ops == &go_ops ? go_target_of(t)->go : NULL;
 }
 
+bool gc_go_target_is_grouped(struct gc_target *t)
+{
+	return t->ops == &go_ops && go_target_of(t)->groups;
+}
+
 const struct gc_problems *gc_go_target_problems(struct gc_target *t)
 {
 	return t->ops == &go_ops ? &go_target_of(t)->problems : NULL;

@@ -1,4 +1,5 @@
 /* What is shown: the OS threads in the core's order, then the goroutines that are on none of them. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,9 +170,22 @@ static void add_parked(struct go_target *t)
 	}
 }
 
+/** In the list of problems, once for each client. */
+static void say_joined(struct go_target *t, const struct go_groups_head *head, size_t ngroups)
+{
+	if (!head->by_state)
+		return;
+	gc_problem(&t->problems, "threads", "there are too many different stacks for a thread each: goroutines in the same "
+		   "state with the same go statement are one thread (monitor goroutines lists them all)");
+	if (head->left_out)
+		gc_problem(&t->problems, "threads", "%" PRIu32 " goroutines are no threads: there are %zu already "
+			   "(monitor goroutines lists them all)", head->left_out, ngroups);
+}
+
 /** @return false if they could not be made, or another process made nonsense of them */
 static bool add_groups(struct go_target *t)
 {
+	struct go_groups_head head;
 	const struct go_group *groups;
 	const uint8_t *bytes;
 	uint64_t len;
@@ -179,8 +193,11 @@ static bool add_groups(struct go_target *t)
 
 	if (gc_shared_get(t->groups, go_groups_make, t, &bytes, &len, NULL) != GC_OK)
 		return false;
-	groups = (const struct go_group *)bytes;
-	n = len / sizeof(*groups);
+	if (len < sizeof(head))
+		return false;
+	memcpy(&head, bytes, sizeof(head));
+	groups = (const struct go_group *)(bytes + sizeof(head));
+	n = (len - sizeof(head)) / sizeof(*groups);
 	if (n > t->nby_goid)
 		return false;
 	for (size_t i = 0; i < n; i++)
@@ -189,6 +206,7 @@ static bool add_groups(struct go_target *t)
 			return false;
 	for (size_t i = 0; i < n; i++)
 		add_goroutine(t, &groups[i]);
+	say_joined(t, &head, n);
 	return true;
 }
 

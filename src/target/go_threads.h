@@ -29,6 +29,12 @@ struct go_group {
 	uint32_t min_minutes, max_minutes;
 };
 
+/** What goes before the groups that processes share. */
+struct go_groups_head {
+	uint32_t by_state;  /* there were too many stacks for a group each */
+	uint32_t left_out;  /* goroutines that are in none */
+};
+
 struct by_goid {
 	uint64_t goid;
 	uint32_t g;       /* index */
@@ -85,7 +91,10 @@ const struct go_os_thread *go_threads_running(struct go_target *t, const struct 
 
 /* go_groups.c */
 
-/** Join those that are on no thread and have the same stack and state. gc_make_fn; data: the target */
+/**
+ * Join those that are on no thread and have the same stack and state. A
+ * go_groups_head, then groups by goid. gc_make_fn; data: the target
+ */
 enum gc_code go_groups_make(void *data, struct gc_buf *out, struct gc_error *err);
 
 /* go_regs.c */

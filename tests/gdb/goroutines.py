@@ -376,6 +376,16 @@ class Cgo(unittest.TestCase):
                         self.check(case, gdb, strip(case.bin, os.path.join(tmp, 'program')), True)
 
 
+    def test_monitor(self):
+        for case in cases('^cgocrash-'):
+            with self.subTest(str(case)), gocore.Stub(case.core, case.bin, ['--sysroot=' + case.sysroot]) as stub, \
+                    gocore.Rsp(stub) as rsp:
+                lines = monitor(rsp, 'goroutines 1').splitlines()
+                frames = [re.match(r'#\d+ +(\S+) at (\S+):(\d+)', line) for line in lines]
+                bt = ''.join('#0 %s () at %s:%s\n' % m.groups() for m in frames if m)
+                self.assertEqual(self.shown(bt), self.wanted(case, False), lines)
+
+
 class Locals(unittest.TestCase):
     """All variables of all frames: what gdb 13 dies of if a frame's pc and its inlined calls do not agree."""
 

@@ -258,6 +258,36 @@ START_TEST(groups)
 }
 END_TEST
 
+/* So many different stacks that a debugger would choke on a thread for each. */
+START_TEST(groups_are_few)
+{
+	const struct gc_go_target_options options = { .only_goroutines = true, .group_beyond = 10, .max_groups = 15 };
+	const struct gc_problems *problems;
+	const struct gc_tids *list;
+	struct gc_input in;
+	size_t before, running = 0;
+
+	open_input(&in, PANIC);
+	open_process(PANIC, &in);
+	ck_assert_int_eq(gc_go_target_new(&t, t, &options, &err), GC_OK);
+	ck_assert(gc_go_target_is_grouped(t));
+	problems = gc_go_target_problems(t);
+	before = problems->count;
+	list = t->ops->threads(t);
+	for (size_t i = 0; i < list->count; i++) {
+		struct gc_thread_text text = text_of(list->list[i]);
+
+		running += strstr(text.extra, "thread ") && !strstr(text.extra, "locked to ");
+	}
+	ck_assert_uint_eq(list->count, 15 + running);
+	ck_assert_uint_eq(problems->count, before + 2);
+	ck_assert_ptr_nonnull(strstr(problems->list[before + 1].what, "goroutines are no threads"));
+	ck_assert(t->ops->has_thread(t, id_of(4)));
+	ck_assert_str_eq(text_of(id_of(3)).name, "G3 x10 chan receive main.parkReceive");
+	close_target();
+}
+END_TEST
+
 /* What a client's process made serves the others. */
 START_TEST(groups_of_another_process)
 {
@@ -430,6 +460,7 @@ int main(void)
 	tcase_add_test(tc, interrupted);
 	tcase_add_test(tc, only_goroutines);
 	tcase_add_test(tc, groups);
+	tcase_add_test(tc, groups_are_few);
 	tcase_add_test(tc, groups_of_another_process);
 	tcase_add_test(tc, no_thread);
 	tcase_add_test(tc, no_go);
