@@ -1,4 +1,4 @@
-/* Any bytes as a core: opened, described, and asked what a debugger asks first. */
+/* Any bytes as a core: opened, described, asked what a debugger asks first, and written anew. */
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "gocore/document.h"
+#include "gocore/normalize.h"
 #include "gocore/rsp.h"
 
 static const char *const packets[] = {
@@ -91,6 +92,40 @@ static void debug(const struct gc_process *p)
 	gc_target_free(target);
 }
 
+/** What is written of a core can be opened and has its threads. */
+static void reopen(int fd, const struct gc_process *p)
+{
+	struct gc_core core;
+	struct gc_input in;
+	struct gc_error err;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (gc_input_open(&in, path, NULL, NULL, &err) != GC_OK)
+		return; /* too large for our memory */
+	if (gc_core_open(&core, &in, &err) != GC_OK || core.nthreads != p->core.nthreads || core.cut)
+		abort();
+	gc_core_close(&core);
+}
+
+static void normalize(const struct gc_process *p)
+{
+	struct gc_problems problems = { .list = NULL };
+	struct gc_normalized written;
+	struct gc_error err;
+
+	for (int reader = GC_READER_ANY; reader <= GC_READER_DELVE; reader++) {
+		const struct gc_normalize_options options = { .reader = (enum gc_reader)reader };
+		int fd = memfd_create("normalized", MFD_CLOEXEC);
+
+		gc_normalize_reasons(p, options.reader, &problems);
+		if (gc_normalize(p, &options, fd, &written, &problems, &err) == GC_OK)
+			reopen(fd, p);
+		close(fd);
+	}
+	gc_problems_deinit(&problems);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct gc_find_options options = { .no_host_paths = true, .no_debuginfod = true };
@@ -104,6 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	describe(&process);
 	debug(&process);
+	normalize(&process);
 	gc_process_close(&process);
 	return 0;
 }
