@@ -287,8 +287,8 @@ static void print_launch(const char *program, const char *core)
 	struct gc_buf line = GC_BUF_INIT;
 
 	gc_buf_str(&line, "launch request: { \"request\": \"launch\", \"mode\": ");
-	gc_buf_str(&line, core ? "\"core\"" : "\"exec\", \"backend\": \"lldb\", \"stopOnEntry\": true");
-	gc_buf_str(&line, ", \"program\": ");
+	gc_buf_str(&line, core ? "\"core\"" : "\"exec\", \"backend\": \"lldb\"");
+	gc_buf_str(&line, ", \"stopOnEntry\": true, \"program\": ");
 	add_quoted(&line, program);
 	if (core) {
 		gc_buf_str(&line, ", \"coreFilePath\": ");
@@ -299,16 +299,16 @@ static void print_launch(const char *program, const char *core)
 }
 
 /** What the user sees first. */
-static void print_start(const struct dlv_start *s, const char *core, int signal)
+static void print_start(const struct dlv_start *s, const char *core, int signal, bool on_stub)
 {
 	char number[16], version[32] = "Delve";
 	const char *name = signal ? gc_signal_name(signal, number) : "no signal";
 
 	if (s->delve->version.minor)
 		snprintf(version, sizeof(version), "Delve 1.%u.%u", s->delve->version.minor, s->delve->version.patch);
-	fprintf(stderr, "%s on %s: %s in thread %" PRId64 "\n", version, core, name, s->crashed);
-	if (s->args->headless)
-		fprintf(stderr, "in the client, 'thread %" PRId64 "' selects the thread that crashed\n", s->crashed);
+	fprintf(stderr, "%s on %s: %s, thread %" PRId64 "\n", version, core, name, s->crashed);
+	if (s->args->headless && on_stub)
+		fprintf(stderr, "Delve starts at any thread; 'thread %" PRId64 "' is the one that crashed\n", s->crashed);
 }
 
 /* The two ways. */
@@ -322,7 +322,7 @@ static int start_on_stub(const struct dlv_start *s, const struct gc_core *core, 
 	setenv(HELPER_CORE, path, 1);
 	setenv(HELPER_PROGRAM, s->program, 1);
 	unsetenv(HELPER_CONNECT);
-	print_start(s, core->input.path, core->signal);
+	print_start(s, core->input.path, core->signal, true);
 	if (s->args->dap)
 		print_launch(s->program, NULL);
 	return dlv_exec_on_stub(s);
@@ -363,7 +363,7 @@ static int start_on_core(const struct dlv_start *s, const struct gc_process *p)
 		s->delve->arch ? s->delve->arch->elf_name : "another architecture", core->arch->elf_name);
 	if (!core_for_delve(p, path))
 		return EXIT_UNUSABLE;
-	print_start(s, core->input.path, core->signal);
+	print_start(s, core->input.path, core->signal, false);
 	if (s->args->dap)
 		print_launch(s->program, path);
 	return dlv_exec_on_core(s, path);

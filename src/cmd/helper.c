@@ -45,6 +45,8 @@ static bool read_options(struct common_options *out, char **words)
 		return false;
 	argv[0] = name;
 	argz_extract(*words, len, argv + 1);
+	while (argc > 1 && !*argv[argc - 1])
+		argc--; /* behind the last line's end */
 	failed = argp_parse(&common_argp, argc, argv, ARGP_NO_EXIT, NULL, out);
 	free(argv);
 	return failed == 0;

@@ -77,6 +77,8 @@ static const struct gc_packet packets[] = {
 	{ "C",                      gc_run,             GC_SAYS_WHY,   NULL },
 	{ "s",                      gc_run,             GC_SAYS_WHY,   NULL },
 	{ "S",                      gc_run,             GC_SAYS_WHY,   NULL },
+	{ "bc",                     gc_run,             GC_SAYS_WHY | GC_DELVE_ONLY, NULL },
+	{ "bs",                     gc_run,             GC_SAYS_WHY | GC_DELVE_ONLY, NULL },
 	{ "k",                      gc_kill,            0,             NULL },
 	{ "vKill",                  gc_kill_process,    0,             NULL },
 	{ "D",                      gc_detach,          0,             NULL },
