@@ -189,7 +189,7 @@ class Dangers(Helper):
         with open('/proc/%d/status' % victim.pid) as f:
             status = f.read()
         self.assertRegex(status, r'(?m)^TracerPid:\t0$')
-        self.assertRegex(status, r'(?m)^State:\tS')
+        self.assertRegex(status, r'(?m)^State:\t[RSD]') # neither stopped nor traced
         self.is_our_core(peer, proc)
         self.assertIsNone(victim.poll())
 
