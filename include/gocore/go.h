@@ -207,6 +207,7 @@ struct gc_go_state {
 	uint64_t fp, lr;
 	bool has_fp, has_lr;      /* has_lr: lr is the return address while the frame has none on the stack */
 	bool exact;               /* pc was interrupted: innermost, or below a signal or an injected call */
+	bool thrown;              /* the runtime gave up on this stack: it prints what the thread ran before apart */
 	bool as_call;             /* symbols as if pc were a return address, as old versions print them */
 	bool cross_to_c;          /* at a callback from C go on with the C frames (below), not with the Go frames behind */
 	enum gc_frame_how how;    /* for the next frame */
@@ -277,6 +278,7 @@ struct gc_go_panic {
 	char *type;               /* "*main.RequestError", "runtime.boundsError"; NULL: unknown */
 	char *text;               /* as the runtime prints it; NULL: it cannot be told without running code */
 	bool recovered, goexit;
+	bool repanicked;          /* the next is the same again: panic(recover()), since Go 1.25 */
 };
 
 struct gc_go_panics {

@@ -61,6 +61,7 @@ static const struct field fields[] = {
 	FIELD("runtime._panic", "link", panic.link, true),
 	FIELD("runtime._panic", "recovered", panic.recovered, false),
 	FIELD("runtime._panic", "goexit", panic.goexit, false),
+	FIELD("runtime._panic", "repanicked", panic.repanicked, false),
 	FIELD("runtime.moduledata", "types", md.types, true),
 	FIELD("runtime.moduledata", "etypes", md.etypes, true),
 	FIELD("runtime.moduledata", "gofunc", md.gofunc, true),

@@ -288,7 +288,7 @@ bool go_fit_layout(struct gc_go *go)
 	go->own.minor = g ? g->minor : go_layouts[go_nlayouts - 1].minor;
 	/* nothing confirms these */
 	go->own.m.vdsosp = go->own.m.vdsopc = NO_FIELD;
-	go->own.panic.recovered = go->own.panic.goexit = NO_FIELD;
+	go->own.panic.recovered = go->own.panic.goexit = go->own.panic.repanicked = NO_FIELD;
 	go->own.wrapper = go_wrapper_id(go);
 	return g != NULL;
 }

@@ -67,7 +67,7 @@ struct go_layout {
 		uint16_t size;
 	} m;
 	struct {
-		uint16_t arg, link, recovered, goexit;
+		uint16_t arg, link, recovered, goexit, repanicked;
 	} panic;
 };
 

@@ -330,12 +330,18 @@ static const struct gc_frame *next_gopanic(const struct gc_frames *frames, size_
 	return NULL;
 }
 
+static bool flag_at(const struct gc_go *go, uint64_t addr, uint16_t off)
+{
+	uint8_t flag;
+
+	return off != NO_FIELD && read_all(go, addr + off, &flag, 1) && flag == 1;
+}
+
 static bool add_panic(const struct gc_go *go, uint64_t addr, const struct gc_frame *gopanic, struct gc_go_panics *out)
 {
 	const struct go_layout *l = go->layout;
 	struct gc_go_panic p = { .type = NULL };
 	struct gc_go_panic *list;
-	uint8_t flag = 0;
 	struct value v;
 
 	if (!read_value(go, addr + l->panic.arg, &v))
@@ -345,7 +351,7 @@ static bool add_panic(const struct gc_go *go, uint64_t addr, const struct gc_fra
 		return false;
 	out->list = list;
 	p.type = type_name(go, v.type);
-	p.text = value_text(go, &v, p.type);
+	p.text = v.type ? value_text(go, &v, p.type) : strdup("nil"); /* panic(nil), until Go 1.20 */
 	if (gopanic && p.type && strcmp(p.type, "string") == 0) {
 		char *called = called_type(go, gopanic);
 
@@ -354,10 +360,9 @@ static bool add_panic(const struct gc_go *go, uint64_t addr, const struct gc_fra
 			p.type = called;
 		}
 	}
-	if (l->panic.recovered != NO_FIELD && read_all(go, addr + l->panic.recovered, &flag, 1))
-		p.recovered = flag == 1;
-	if (l->panic.goexit != NO_FIELD && read_all(go, addr + l->panic.goexit, &flag, 1))
-		p.goexit = flag == 1;
+	p.recovered = flag_at(go, addr, l->panic.recovered);
+	p.goexit = flag_at(go, addr, l->panic.goexit);
+	p.repanicked = flag_at(go, addr, l->panic.repanicked);
 	list[out->count++] = p;
 	return true;
 }

@@ -149,6 +149,11 @@ static enum gc_go_step leave_systemstack(struct gc_go *go, const struct go_pc *w
 
 	if (!curg_sched(go, s, &other))
 		return GC_GO_END;
+	if (s->thrown) { /* tracebackothers prints the goroutine from where it left its stack */
+		other.thrown = false;
+		*s = other;
+		return GC_GO_CALLER;
+	}
 	s->sp = other.sp;
 	s->switches = other.switches;
 	s->has_lr = false;
@@ -310,6 +315,8 @@ static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, s
 			return leave_vdso(go, s);
 		break;
 	case GO_KIND_THROW:
+		s->thrown = true;
+		break;
 	case GO_KIND_PLAIN:
 		break;
 	}
@@ -423,7 +430,7 @@ enum gc_code gc_go_from_ucontext(const struct gc_go *go, struct gc_go_state *sta
 	s.has_fp = ucontext_reg(go, s.ucontext, arch->fp, &s.fp);
 	s.has_lr = ucontext_reg(go, s.ucontext, arch->ret, &s.lr);
 	s.exact = true;
-	s.as_call = false;
+	s.as_call = s.thrown = false;
 	s.how = GC_HOW_SIGNAL_FRAME;
 	*state = s;
 	return GC_OK;

@@ -28,6 +28,8 @@ void gc_snap_panics(struct gc_doc *d, json_t *root, const struct gc_go_panics *p
 		gc_doc_str(d, object, "text", panic->text);
 		gc_doc_bool(d, object, "recovered", panic->recovered);
 		gc_doc_bool(d, object, "goexit", panic->goexit);
+		if (panic->repanicked)
+			gc_doc_bool(d, object, "repanicked", true);
 		gc_doc_append(d, array, object);
 	}
 	gc_doc_set_filled(d, root, "panics", array);

@@ -96,11 +96,37 @@ static void put_frame(struct gc_buf *out, const struct gc_frame *frame, bool sam
 	gc_buf_char(out, '\n');
 }
 
+/** How many frames are of the thread's own stack, on which the runtime gave up: it prints them apart (dopanic_m). */
+static size_t runtime_frames(const struct goroutine_view *view)
+{
+	for (size_t i = 1; i < view->nframes; i++) {
+		const char *function = view->frames[i].function, *above = view->frames[i - 1].function;
+
+		if (function && above && strcmp(function, "runtime.systemstack_switch") == 0 &&
+		    strcmp(above, "runtime.systemstack") == 0)
+			return i;
+	}
+	return 0;
+}
+
+static void put_runtime_stack(struct goroutines *g, const struct goroutine_view *view)
+{
+	const size_t n = runtime_frames(view);
+
+	if (!n)
+		return;
+	gc_buf_str(&g->out, "runtime stack:\n");
+	for (size_t i = dying_frames(view); i < n; i++)
+		put_frame(&g->out, &view->frames[i], false);
+	gc_buf_char(&g->out, '\n');
+}
+
 static void put_stack(struct goroutines *g, const struct goroutine_view *view, bool same)
 {
+	const size_t apart = same ? 0 : runtime_frames(view);
 	struct gc_frame creator;
 
-	for (size_t i = same ? 0 : dying_frames(view); i < view->nframes; i++)
+	for (size_t i = same ? 0 : apart ? apart : dying_frames(view); i < view->nframes; i++)
 		put_frame(&g->out, &view->frames[i], same);
 	if (!gc_go_created_by(g->go, view->g, &creator))
 		return;
@@ -141,6 +167,7 @@ static enum gc_code add_text(void *writer, struct goroutines *g, const struct go
 	const struct text_writer *w = writer;
 
 	(void)err;
+	put_runtime_stack(g, view);
 	gc_buf_str(&g->out, "goroutine ");
 	put_uint(&g->out, view->g->goid);
 	if (w->minor >= 22)
@@ -182,7 +209,10 @@ static void put_panic(struct gc_buf *out, const struct gc_go_panic *panic, bool 
 		put_name(out, panic->type);
 		gc_buf_char(out, ')');
 	}
-	gc_buf_str(out, panic->recovered ? " [recovered]\n" : "\n");
+	if (panic->repanicked)
+		gc_buf_str(out, " [recovered, repanicked]\n");
+	else
+		gc_buf_str(out, panic->recovered ? " [recovered]\n" : "\n");
 }
 
 /** The signals that become panics, with the names of runtime/sigtab_linux_generic.go. */
@@ -221,7 +251,8 @@ static enum gc_code begin_text(void *writer, struct goroutines *g, struct gc_err
 	(void)err;
 	w->minor = info ? gc_go_minor(info->version) : 0;
 	for (size_t i = 0; i < panics->count; i++)
-		put_panic(&g->out, &panics->list[i], i == 0 || panics->list[i - 1].goexit, w->minor);
+		if (i == 0 || !panics->list[i - 1].repanicked) /* printpanics prints it once */
+			put_panic(&g->out, &panics->list[i], i == 0 || panics->list[i - 1].goexit, w->minor);
 	if (panics->fatal) {
 		gc_buf_str(&g->out, "fatal error: ");
 		put_message(&g->out, panics->fatal, w->minor);

@@ -330,7 +330,9 @@ static void put_death(struct gc_buf *out, const json_t *snapshot)
 		gc_buf_str(&line, json_is_true(json_object_get(panic, "goexit")) ? "runtime.Goexit" : text ? text : "");
 		if (line.len == 0 && type)
 			gc_buf_printf(&line, "(%s)", type);
-		if (json_is_true(json_object_get(panic, "recovered")))
+		if (json_is_true(json_object_get(panic, "repanicked")))
+			gc_buf_str(&line, " [recovered, repanicked]");
+		else if (json_is_true(json_object_get(panic, "recovered")))
 			gc_buf_str(&line, " [recovered]");
 		if (line.failed)
 			out->failed = true;

@@ -15,9 +15,9 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, '..', 'lib'), os.path.join(HERE, '..', 'go')]
+sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
 import gocore
-import goroutines as printed
+import printed
 
 BASE = 1000000000          # GC_GO_TID_BASE
 ROW = re.compile(r'^[* ] +(\d+) +Thread (?:\d+\.)?(\d+) (?:"([^"]*)")?(?: \(([^)]*)\) )?', re.M)

@@ -18,9 +18,9 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, '..', 'lib'), os.path.join(HERE, '..', 'go')]
+sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
 import gocore
-import goroutines as printed
+import printed
 
 FRAME = re.compile(r'#\d+ +(?:0x[0-9a-f]+ in )?(.*?) \(.*?\)(?: (?:at|from) (.*))?$')
 MARKS = ('<signal handler called>', '<stack switch>')
