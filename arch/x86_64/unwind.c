@@ -34,6 +34,12 @@ static size_t harmless(const uint8_t *code, size_t len)
 		return (modrm & 7) == 4 || (modrm >> 3 & 7) == 4 ? 0 : rex + 2; /* register to register, not sp */
 	if ((op == 0x8d || op == 0x8b) && (modrm & 0xc7) == 5 && (modrm >> 3 & 7) != 4)
 		return rex + 6; /* relative to rip */
+	if (op == 0x89 && (modrm & 0xc7) == 5)
+		return rex + 6; /* a store there */
+	if (op == 0xc7 && modrm == 5)
+		return rex + 10; /* of a constant */
+	if ((op == 0x85 || op == 0x39 || op == 0x3b) && modrm >> 6 == 3)
+		return rex + 2; /* test, cmp */
 	if (op >= 0xb8 && op <= 0xbf && op != 0xbc && !(rex && code[0] & 8))
 		return rex + 5; /* a constant */
 	return 0;

@@ -11,6 +11,7 @@
 #include "gocore/error.h"
 
 #define GC_MAX_FRAMES 10000
+#define GC_MAX_TAIL_CALLS 64 /* between two frames */
 
 struct gc_image;
 
@@ -21,6 +22,7 @@ enum gc_frame_how {
 	GC_HOW_PCLNTAB,       /* Go's frame sizes */
 	GC_HOW_FRAME_POINTER, /* the chain of frame pointers */
 	GC_HOW_SIGNAL_FRAME,  /* the registers that the kernel saved for a signal handler */
+	GC_HOW_TAIL_CALL,     /* debug information alone: it jumped to the frame before it and left nothing on the stack */
 };
 
 /** "cfi", "pclntab", ... */

@@ -66,6 +66,14 @@ void gc_process_lines_free(struct gc_process_lines *lines);
 /** As gc_symbols_open_files: open now what cannot be opened in the sandbox. */
 void gc_process_lines_open_files(struct gc_process_lines *lines);
 
+/**
+ * A gc_tail_calls_fn for gc_unwinder_set_lines: the functions between the one
+ * of @callee and the call behind which @ret lies, if the calls that debug
+ * information knows leave only one way from there to here.
+ */
+size_t gc_process_lines_tail_calls(void *lines, const struct gc_frame *callee, uint64_t ret,
+				   uint64_t pcs[GC_MAX_TAIL_CALLS]);
+
 /** A gc_lines_fn for gc_unwinder_set_lines: @lines is a struct gc_process_lines. */
 enum gc_code gc_process_lines_frames(void *lines, const struct gc_frame *frame, struct gc_frames *out,
 				     struct gc_error *err);

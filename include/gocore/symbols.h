@@ -43,6 +43,15 @@ void gc_symbols_open_files(struct gc_symbols *s);
  */
 bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out);
 
+/**
+ * The function that a link to @name from @from leads to: one of its own, or
+ * one that another image exports.
+ *
+ * @param name  as symbol tables have it, without a version
+ * @param out   run-time address
+ */
+bool gc_symbols_named(struct gc_symbols *s, const struct gc_image *from, const char *name, uint64_t *out);
+
 /** The image's own file, also one that lies in the core (the vDSO); NULL: none. */
 struct gc_elf_file *gc_symbols_file(struct gc_symbols *s, const struct gc_image *image);
 

@@ -46,6 +46,17 @@ typedef enum gc_code gc_lines_fn(void *lines, const struct gc_frame *frame, stru
 				 struct gc_error *err);
 
 /**
+ * Functions that jumped on their way to @callee instead of calling it, so that
+ * they left no frames of their own.
+ *
+ * @param ret  the return address of @callee
+ * @param pcs  where they went on to: behind their jumps, innermost first
+ * @return how many
+ */
+typedef size_t gc_tail_calls_fn(void *lines, const struct gc_frame *callee, uint64_t ret,
+				uint64_t pcs[GC_MAX_TAIL_CALLS]);
+
+/**
  * @param symbols, go  must outlive @out; go may be NULL: no Go in the process
  * @param problems     collects damaged tables, once for each image; may be NULL, else must outlive @out
  */
@@ -53,8 +64,8 @@ enum gc_code gc_unwinder_new(struct gc_unwinder **out, const struct gc_process *
 			     struct gc_go *go, struct gc_problems *problems, struct gc_error *err);
 void gc_unwinder_free(struct gc_unwinder *u);
 
-/** Ask @lines about each C frame from now on. */
-void gc_unwinder_set_lines(struct gc_unwinder *u, gc_lines_fn *fn, void *lines);
+/** Ask @lines about each C frame from now on, and (unless NULL) what lies between it and its caller. */
+void gc_unwinder_set_lines(struct gc_unwinder *u, gc_lines_fn *fn, gc_tail_calls_fn *tail_calls, void *lines);
 
 /**
  * Append the frames of an OS thread.

@@ -3,8 +3,10 @@
 #include <capstone/capstone.h>
 #include <gelf.h>
 #include <jansson.h>
+#include <libdwarf.h>
 #include <lz4.h>
 #include <lzma.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -81,11 +83,15 @@ const struct argp common_argp = { .options = options, .parser = parse };
 
 static void print_version(FILE *out, struct argp_state *state)
 {
+	const struct scmp_version *seccomp = seccomp_version();
+
 	(void)state;
 	fprintf(out, "gocore-stub %s\n", PACKAGE_VERSION);
-	fprintf(out, "capstone %d.%d, jansson %s, libelf %u, liblzma %s, lz4 %s, zlib %s, zstd %s\n",
-		CS_API_MAJOR, CS_API_MINOR, jansson_version_str(), elf_version(EV_CURRENT),
-		lzma_version_string(), LZ4_versionString(), zlibVersion(), ZSTD_versionString());
+	fprintf(out, "capstone %d.%d, jansson %s, libdwarf %s, libelf %u, liblzma %s, libseccomp %u.%u.%u, lz4 %s, "
+		"zlib %s, zstd %s\n",
+		CS_API_MAJOR, CS_API_MINOR, jansson_version_str(), dwarf_package_version(), elf_version(EV_CURRENT),
+		lzma_version_string(), seccomp->major, seccomp->minor, seccomp->micro, LZ4_versionString(), zlibVersion(),
+		ZSTD_versionString());
 }
 
 void (*argp_program_version_hook)(FILE *out, struct argp_state *state) = print_version;

@@ -42,6 +42,7 @@ static void run(struct gc_rsp *rsp, const char *command, struct gc_buf *out)
 {
 	size_t len = strcspn(command, " \t");
 	const struct gc_monitor *m = find(rsp, command, len);
+	const char *args = skip_blanks(command + len);
 	struct gc_error err = { GC_OK, "" };
 
 	if (len == 0 || (len == 4 && memcmp(command, "help", 4) == 0)) {
@@ -49,7 +50,9 @@ static void run(struct gc_rsp *rsp, const char *command, struct gc_buf *out)
 	} else if (!m) {
 		gc_buf_printf(out, "\"%.*s\" is no monitor command; \"monitor help\" lists them\n", (int)len,
 			      command);
-	} else if (m->run(rsp->target, skip_blanks(command + len), out, &err) != GC_OK) {
+	} else if (!m->args && *args) {
+		gc_buf_printf(out, "%s: takes no arguments\n", m->name);
+	} else if (m->run(rsp->target, args, out, &err) != GC_OK) {
 		gc_buf_printf(out, "%s: %s\n", m->name, err.text);
 	}
 }

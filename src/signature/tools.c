@@ -16,7 +16,7 @@ enum gc_code gc_stack_tools_open(struct gc_stack_tools *tools, const struct gc_p
 	if (code == GC_OK)
 		code = gc_unwinder_new(&tools->unwinder, p, tools->symbols, tools->go, problems, err);
 	if (code == GC_OK)
-		gc_unwinder_set_lines(tools->unwinder, gc_process_lines_frames, tools->lines);
+		gc_unwinder_set_lines(tools->unwinder, gc_process_lines_frames, NULL, tools->lines);
 	else
 		gc_stack_tools_close(tools);
 	return code;

@@ -27,7 +27,8 @@ static enum gc_code open_unwinder(struct goroutines *g, struct gc_error *err)
 	if (code == GC_OK)
 		code = gc_unwinder_new(&c->unwinder, g->p, c->symbols, g->go, g->problems, err);
 	if (code == GC_OK)
-		gc_unwinder_set_lines(c->unwinder, gc_process_lines_frames, c->lines);
+		gc_unwinder_set_lines(c->unwinder, gc_process_lines_frames, gc_process_lines_tail_calls,
+				      c->lines);
 	return code;
 }
 

@@ -19,7 +19,7 @@ void gc_snap_unwind_begin(struct gc_snap *s)
 		s->d.failed = true;
 		return;
 	}
-	gc_unwinder_set_lines(s->unwinder, gc_process_lines_frames, s->lines);
+	gc_unwinder_set_lines(s->unwinder, gc_process_lines_frames, gc_process_lines_tail_calls, s->lines);
 }
 
 void gc_snap_unwind_end(struct gc_snap *s)

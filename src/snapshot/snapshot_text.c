@@ -31,6 +31,7 @@ static void put_frame(struct gc_buf *out, const json_t *frame, size_t number)
 {
 	const char *function = gc_json_str(frame, "function"), *file = gc_json_str(frame, "file");
 	const char *module = gc_json_str(frame, "module"), *at = gc_json_str(frame, "module_offset");
+	const char *how = gc_json_str(frame, "how");
 
 	gc_buf_printf(out, "#%-3zu ", number);
 	if (function)
@@ -54,6 +55,8 @@ static void put_frame(struct gc_buf *out, const json_t *frame, size_t number)
 	}
 	if (json_is_true(json_object_get(frame, "inlined")))
 		gc_buf_str(out, ", inlined");
+	if (how && strcmp(how, "tail-call") == 0)
+		gc_buf_str(out, ", tail call");
 	gc_buf_char(out, '\n');
 }
 

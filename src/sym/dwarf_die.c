@@ -176,6 +176,16 @@ bool gc_die_number(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, uint
 	return found;
 }
 
+bool gc_die_has(struct gc_dies *dies, Dwarf_Die die, unsigned attribute)
+{
+	Dwarf_Error error = NULL;
+	Dwarf_Bool has = 0;
+
+	if (dwarf_hasattr(die, (Dwarf_Half)attribute, &has, &error) != DW_DLV_OK)
+		gc_dwarf_forget(dies->dbg, error);
+	return has;
+}
+
 bool gc_die_address(struct gc_dies *dies, Dwarf_Die die, unsigned attribute, uint64_t *out)
 {
 	Dwarf_Half form;

@@ -15,6 +15,8 @@ const char *gc_frame_how_name(enum gc_frame_how how)
 		return "frame-pointer";
 	case GC_HOW_SIGNAL_FRAME:
 		return "signal-frame";
+	case GC_HOW_TAIL_CALL:
+		return "tail-call";
 	}
 	return "unknown";
 }

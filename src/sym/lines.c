@@ -7,12 +7,13 @@
 #include "gocore/debug_file.h"
 
 #include "sym/line_cache.h"
-#include "sym/unit.h"
+#include "sym/lines_calls.h"
 #include "sym/unit_index.h"
 
 #define MAX_INLINED   256
 #define MAX_OVERLAPS  8           /* units that claim the same address */
 #define SLOW_INFO     (4U << 20)  /* bytes of .debug_info */
+#define MAX_CALLERS  4096         /* functions whose calls are remembered */
 #define MAX_LOADED    (4U << 20)  /* rows and functions of all units that are kept */
 
 /** An answer. */
@@ -44,6 +45,8 @@ struct gc_lines {
 	bool cache_read;
 	char *cached;               /* strings of answers of earlier runs */
 	size_t nold;                /* of the answers */
+	struct gc_call_sites **calls; /* of functions that were asked for */
+	size_t ncalls;
 	struct gc_error damage;
 };
 
@@ -221,18 +224,25 @@ static enum gc_code ask_units(struct gc_lines *l, uint64_t pc, struct gc_line_fr
 	return code;
 }
 
+/** .debug_aranges need not have all. @return false: this was done before */
+static bool walk_units(struct gc_lines *l)
+{
+	struct gc_error why = { .code = GC_OK };
+
+	if (l->walked)
+		return false;
+	l->walked = true;
+	gc_unit_index_add_units(&l->index, &l->dies, &why);
+	note_damage(l, &why);
+	return true;
+}
+
 static enum gc_code ask(struct gc_lines *l, uint64_t pc, struct gc_line_frame *frames, size_t *count,
 			struct gc_error *err)
 {
-	struct gc_error why = { .code = GC_OK };
 	enum gc_code code = ask_units(l, pc, frames, count, err);
 
-	if (code == GC_OK || l->walked)
-		return code;
-	l->walked = true; /* .debug_aranges need not have all */
-	gc_unit_index_add_units(&l->index, &l->dies, &why);
-	note_damage(l, &why);
-	return ask_units(l, pc, frames, count, err);
+	return code != GC_OK && walk_units(l) ? ask_units(l, pc, frames, count, err) : code;
 }
 
 /* Answers. */
@@ -390,6 +400,53 @@ enum gc_code gc_lines_at(struct gc_lines *l, uint64_t pc, const struct gc_line_f
 	return GC_OK;
 }
 
+/* Calls. */
+
+/** A function that holds @pc, and its unit. @return false: none is known */
+static bool find_function(struct gc_lines *l, uint64_t pc, struct gc_unit **unit, const struct gc_unit_function **out)
+{
+	uint64_t units[MAX_OVERLAPS];
+	const size_t nunits = gc_unit_index_find(&l->index, pc, units, MAX_OVERLAPS);
+
+	for (size_t i = 0; i < nunits; i++) {
+		*unit = unit_at(l, units[i], NULL);
+		if (*unit && gc_unit_function_at(*unit, &l->dies, pc, out, NULL) == GC_OK && *out)
+			return true;
+	}
+	return false;
+}
+
+static const struct gc_call_sites *read_calls(struct gc_lines *l, const struct gc_unit *unit,
+					      const struct gc_unit_function *function)
+{
+	struct gc_call_sites **list = realloc(l->calls, (l->ncalls + 1) * sizeof(*list));
+	struct gc_call_sites *sites = list ? malloc(sizeof(*sites)) : NULL;
+
+	if (list)
+		l->calls = list;
+	if (!sites || gc_call_sites_read(sites, &l->dies, unit, function, NULL) != GC_OK) {
+		free(sites);
+		return NULL;
+	}
+	l->calls[l->ncalls++] = sites;
+	return sites;
+}
+
+const struct gc_call_sites *gc_lines_calls(struct gc_lines *l, uint64_t pc)
+{
+	const struct gc_unit_function *function;
+	struct gc_unit *unit;
+
+	if (make_ready(l, NULL) != GC_OK)
+		return NULL;
+	if (!find_function(l, pc, &unit, &function) && (!walk_units(l) || !find_function(l, pc, &unit, &function)))
+		return NULL;
+	for (size_t i = 0; i < l->ncalls; i++)
+		if (l->calls[i]->die == function->die)
+			return l->calls[i];
+	return l->ncalls < MAX_CALLERS ? read_calls(l, unit, function) : NULL;
+}
+
 void gc_lines_free(struct gc_lines *l)
 {
 	if (!l)
@@ -405,6 +462,11 @@ void gc_lines_free(struct gc_lines *l)
 		free(l->units[i]);
 	}
 	free(l->units);
+	for (size_t i = 0; i < l->ncalls; i++) {
+		gc_call_sites_deinit(l->calls[i]);
+		free(l->calls[i]);
+	}
+	free(l->calls);
 	gc_function_names_deinit(&l->names);
 	gc_unit_index_deinit(&l->index);
 	gc_dwarf_close(l->dies.dwarf);

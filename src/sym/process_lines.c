@@ -2,20 +2,8 @@
 #include <stdlib.h>
 
 #include "gocore/file_cache.h"
-#include "gocore/lines.h"
 
-struct image_lines {
-	struct gc_lines *lines;   /* NULL: not asked yet, or none */
-	bool opened, told;        /* told: of its damage */
-};
-
-struct gc_process_lines {
-	const struct gc_process *p;
-	struct gc_symbols *symbols;
-	const struct gc_find_options *options;
-	struct gc_problems *problems;
-	struct image_lines *images; /* as p->images.list */
-};
+#include "sym/process_lines.h"
 
 enum gc_code gc_process_lines_new(struct gc_process_lines **out, const struct gc_process *p,
 				  struct gc_symbols *symbols, const struct gc_find_options *options,
@@ -74,7 +62,7 @@ static void open_lines(struct gc_process_lines *l, struct image_lines *i, const 
 	}
 }
 
-static struct image_lines *lines_of(struct gc_process_lines *l, const struct gc_image *image)
+struct image_lines *gc_process_lines_of(struct gc_process_lines *l, const struct gc_image *image)
 {
 	struct image_lines *i = &l->images[image - l->p->images.list];
 
@@ -87,7 +75,7 @@ static struct image_lines *lines_of(struct gc_process_lines *l, const struct gc_
 void gc_process_lines_open_files(struct gc_process_lines *l)
 {
 	for (size_t i = 0; i < l->p->images.count; i++) {
-		struct image_lines *lines = lines_of(l, &l->p->images.list[i]);
+		struct image_lines *lines = gc_process_lines_of(l, &l->p->images.list[i]);
 
 		if (lines->lines)
 			gc_lines_open_files(lines->lines);
@@ -117,7 +105,7 @@ enum gc_code gc_process_lines_frames(void *lines, const struct gc_frame *frame, 
 
 	if (!image || !image->has_bias)
 		return gc_fail(err, GC_E_NOT_FOUND, "no image");
-	i = lines_of(l, image);
+	i = gc_process_lines_of(l, image);
 	if (!i->lines)
 		return gc_fail(err, GC_E_NOT_FOUND, "no file");
 	code = gc_lines_at(i->lines, pc - image->bias, &list, &count, err);

@@ -561,6 +561,55 @@ bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out
 	return true;
 }
 
+/* By name. */
+
+static bool is_named(const struct table *t, uint64_t n, const char *name, size_t len)
+{
+	const uint32_t at = gc_load_le32(t->symbols + n * SYM_SIZE);
+	const char *text = t->strings + at;
+
+	return at < t->strings_len && t->strings_len - at > len && memcmp(text, name, len) == 0 &&
+	       (text[len] == '\0' || text[len] == '@');
+}
+
+/** A function that is defined there; where code picks one of several at run time it is not known which. */
+static bool find_named(const struct image_symbols *i, const struct table *t, const char *name, uint64_t *out)
+{
+	const size_t len = strlen(name);
+	struct symbol symbol;
+
+	for (uint64_t n = 1; n < t->count; n++)
+		if (is_named(t, n, name, len) && read_value(t, n, UINT64_MAX, &symbol) && symbol.type == STT_FUNC) {
+			*out = symbol.value + i->image->bias;
+			return true;
+		}
+	return false;
+}
+
+static bool find_exported(const struct image_symbols *i, const char *name, uint64_t *out)
+{
+	struct image_symbols dynamic = { .image = i->image };
+
+	return i->image->has_bias && i->image->file && add_table(&dynamic, i->image->file, ".dynsym", ".dynstr") &&
+	       find_named(&dynamic, &dynamic.tables[0], name, out);
+}
+
+bool gc_symbols_named(struct gc_symbols *s, const struct gc_image *from, const char *name, uint64_t *out)
+{
+	struct image_symbols *own = of_image(s, from);
+
+	open_image(s, own);
+	if (!own->has_tables)
+		find_tables(s, own);
+	for (size_t t = 0; t < own->ntables; t++)
+		if (find_named(own, &own->tables[t], name, out))
+			return true;
+	for (size_t i = 0; i < s->p->images.count; i++)
+		if (&s->images[i] != own && find_exported(&s->images[i], name, out))
+			return true;
+	return false;
+}
+
 enum gc_code gc_symbols_new(struct gc_symbols **out, const struct gc_process *p,
 			    const struct gc_find_options *options, struct gc_problems *problems,
 			    struct gc_error *err)

@@ -135,9 +135,8 @@ static const struct gc_unit_function *known_function_at(const struct gc_unit *u,
 	return NULL;
 }
 
-/** @param out  NULL: there is none */
-static enum gc_code function_at(struct gc_unit *u, struct gc_dies *dies, uint64_t pc,
-				const struct gc_unit_function **out, struct gc_error *err)
+enum gc_code gc_unit_function_at(struct gc_unit *u, struct gc_dies *dies, uint64_t pc,
+				 const struct gc_unit_function **out, struct gc_error *err)
 {
 	enum gc_code code = GC_OK;
 
@@ -388,7 +387,7 @@ enum gc_code gc_unit_frames(struct gc_unit *u, struct gc_dies *dies, struct gc_f
 		return gc_fail_memory(err);
 	read_rows(u, dies);
 	row = gc_line_table_find(&u->lines, pc);
-	code = function_at(u, dies, pc, &function, err);
+	code = gc_unit_function_at(u, dies, pc, &function, err);
 	if (code == GC_OK && function)
 		code = find_calls(&d, function->die, err);
 	else if (code == GC_OK && row)

@@ -39,6 +39,10 @@ void gc_unit_close(struct gc_unit *unit);
 /** Free what is large and will be read again when needed. */
 void gc_unit_shrink(struct gc_unit *unit);
 
+/** The function that holds @pc. @param out  NULL: there is none; else valid until the unit shrinks */
+enum gc_code gc_unit_function_at(struct gc_unit *unit, struct gc_dies *dies, uint64_t pc,
+				 const struct gc_unit_function **out, struct gc_error *err);
+
 /** As gc_lines_at; the frames are in @out, room for @max of them. */
 enum gc_code gc_unit_frames(struct gc_unit *unit, struct gc_dies *dies, struct gc_function_names *names, uint64_t pc,
 			    struct gc_line_frame *out, size_t max, size_t *count, struct gc_error *err);

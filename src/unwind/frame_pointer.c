@@ -21,14 +21,16 @@ bool uw_is_after_call(const struct gc_unwinder *u, uint64_t pc, uint64_t *target
 	return len > 1 && u->arch->unwind.is_call(code, len, pc, target);
 }
 
-/** A return address that follows a call, as far as its code can be read. */
+/** A return address that follows a call, as far as its code can be read, or that a signal handler has. */
 static bool is_return_address(const struct gc_unwinder *u, uint64_t pc)
 {
+	const struct uw_frame caller = { .pc = pc };
 	uint64_t target;
 	uint8_t byte;
 
 	return uw_is_code(u, pc) &&
-	       (uw_is_after_call(u, pc, &target) || gc_space_read_all(&u->p->space, pc - 1, &byte, 1, NULL) != GC_OK);
+	       (uw_is_after_call(u, pc, &target) || gc_space_read_all(&u->p->space, pc - 1, &byte, 1, NULL) != GC_OK ||
+		uw_is_sigreturn(u, &caller));
 }
 
 /**
@@ -92,12 +94,24 @@ static bool was_just_called(struct gc_unwinder *u, const struct uw_frame *f, con
 
 /* By the chain of frame pointers. */
 
+/** Is there memory all the way from @from up to @to, as within one stack? */
+static bool is_same_stack(const struct gc_unwinder *u, uint64_t from, uint64_t to)
+{
+	enum { MAX_PARTS = 16 }; /* that differ in permissions */
+	const struct gc_range *r = gc_space_find(&u->p->space, from);
+
+	for (int i = 0; r && to >= r->end && i < MAX_PARTS; i++)
+		r = gc_space_find(&u->p->space, r->end);
+	return r && to < r->end;
+}
+
 static bool follow_chain(struct gc_unwinder *u, const struct uw_frame *f, uint64_t entry, struct uw_step *s)
 {
 	struct gc_error err;
 	uint64_t fp, next, pc;
 
-	if (!uw_get(&f->regs, (uint64_t)u->fp, &fp) || fp < f->floor || fp % 8)
+	if (!uw_get(&f->regs, (uint64_t)u->fp, &fp) || fp < f->floor || fp % 8 ||
+	    !is_same_stack(u, f->floor, fp))
 		return uw_end(s, GC_STACK_NO_RULES, "there are no unwind tables for 0x%" PRIx64
 			      ", and there is no frame pointer", f->pc);
 	if (gc_space_u64(&u->p->space, fp, &next, &err) != GC_OK ||
@@ -174,6 +188,25 @@ static bool by_prologue(struct gc_unwinder *u, const struct uw_frame *f, uint64_
 		      ", where its return address should be, is none", f->pc, s->caller.pc);
 }
 
+/** Does the return address where a call leaves it follow a call of this very function? */
+static bool was_called_by(struct gc_unwinder *u, const struct uw_step *s, uint64_t entry)
+{
+	uint64_t target;
+
+	return uw_is_code(u, s->caller.pc) && uw_is_after_call(u, s->caller.pc, &target) && target == entry;
+}
+
+/** The last resort: what lies where a call leaves it looks like a return address. @return false: s->end stays */
+static bool by_stack_top(struct gc_unwinder *u, const struct uw_frame *f, struct uw_step *s)
+{
+	const struct gc_stack_end end = s->end;
+
+	if (end.kind == GC_STACK_NO_RULES && f->exact && take_call(u, f, s) && is_return_address(u, s->caller.pc))
+		return true;
+	s->end = end;
+	return false;
+}
+
 bool uw_by_frame_pointer(struct gc_unwinder *u, const struct uw_frame *f, struct uw_step *s)
 {
 	struct gc_prologue prologue;
@@ -182,7 +215,9 @@ bool uw_by_frame_pointer(struct gc_unwinder *u, const struct uw_frame *f, struct
 	if (gc_symbols_at(u->symbols, f->exact ? f->pc : f->pc - 1, &symbol)) {
 		if (read_prologue(u, f->pc, symbol.entry, &prologue))
 			return by_prologue(u, f, symbol.entry, &prologue, s);
-		return follow_chain(u, f, symbol.entry, s);
+		if (f->exact && take_call(u, f, s) && was_called_by(u, s, symbol.entry))
+			return true; /* code that is not understood, but left the stack alone, as clone3 of glibc */
+		return follow_chain(u, f, symbol.entry, s) || by_stack_top(u, f, s);
 	}
 	if (f->exact && take_call(u, f, s) && was_just_called(u, f, s))
 		return true;

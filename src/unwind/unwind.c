@@ -100,6 +100,43 @@ static enum gc_code add_frame(struct stack *s, const struct gc_image *image, uin
 	return gc_frames_add(s->out, &frame, s->err);
 }
 
+/**
+ * A call that says whom it calls has called the frame that is being left, and
+ * no other: then there is nothing to look for.
+ */
+static bool may_have_jumped(struct stack *s, uint64_t ret)
+{
+	const struct gc_frame *callee = &s->out->list[s->out->count - 1];
+	uint64_t target;
+
+	return s->u->tail_calls && callee->image && uw_is_after_call(s->u, ret, &target) && target &&
+	       target != callee->entry;
+}
+
+/** Append the functions that left no frames between the last one and its caller. */
+static enum gc_code add_tail_calls(struct stack *s, const struct uw_step *step)
+{
+	uint64_t pcs[GC_MAX_TAIL_CALLS];
+	enum gc_code code = GC_OK;
+	size_t count;
+
+	if (step->caller.how != GC_HOW_CFI || !may_have_jumped(s, step->caller.pc))
+		return GC_OK;
+	count = s->u->tail_calls(s->u->lines_data, &s->out->list[s->out->count - 1], step->caller.pc, pcs);
+	for (size_t i = 0; i < count && code == GC_OK; i++) {
+		struct gc_frame frame = { .pc = pcs[i], .sp = step->cfa, .cfa = step->cfa, .how = GC_HOW_TAIL_CALL };
+		struct gc_symbol_at symbol;
+
+		frame.image = gc_images_at(&s->u->p->images, frame.pc);
+		if (gc_symbols_at(s->u->symbols, frame.pc - 1, &symbol)) {
+			frame.function = symbol.name;
+			frame.entry = symbol.entry;
+		}
+		code = add_with_lines(s, &frame);
+	}
+	return code;
+}
+
 /** Leave s->now. @param is_signal set if it is the code that signal handlers return to */
 static bool leave(struct stack *s, const struct gc_image *image, struct uw_step *step, bool *is_signal)
 {
@@ -144,6 +181,8 @@ static enum gc_code step_c(struct stack *s, bool *more)
 	step.cfa = 0;
 	*more = leave(s, image, &step, &is_signal) && check_caller(s, is_signal, &step);
 	code = add_frame(s, image, step.cfa, is_signal);
+	if (*more && code == GC_OK)
+		code = add_tail_calls(s, &step);
 	if (*more)
 		s->now = step.caller;
 	else
@@ -329,8 +368,9 @@ void gc_unwinder_free(struct gc_unwinder *u)
 	free(u);
 }
 
-void gc_unwinder_set_lines(struct gc_unwinder *u, gc_lines_fn *fn, void *lines)
+void gc_unwinder_set_lines(struct gc_unwinder *u, gc_lines_fn *fn, gc_tail_calls_fn *tail_calls, void *lines)
 {
 	u->lines = fn;
+	u->tail_calls = tail_calls;
 	u->lines_data = lines;
 }

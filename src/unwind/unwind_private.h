@@ -39,6 +39,7 @@ struct gc_unwinder {
 	struct gc_go *go;
 	struct gc_problems *problems;
 	gc_lines_fn *lines;
+	gc_tail_calls_fn *tail_calls;
 	void *lines_data;
 	struct uw_tables *tables;      /* as p->images.list */
 	int sp, fp, ret;               /* DWARF numbers; ret -1: on the stack */

@@ -512,7 +512,7 @@ START_TEST(lines_are_asked)
 	make_x86_stack();
 	unwind();
 	gc_frames_clear(&frames);
-	gc_unwinder_set_lines(unwinder, two_lines, &b);
+	gc_unwinder_set_lines(unwinder, two_lines, NULL, &b);
 	gc_core_regs(&process.core, &process.core.threads[0], &process.regmap, &regs, NULL, &err);
 	ck_assert_int_eq(gc_unwind_thread(unwinder, &regs, 1, &frames, &end, &err), GC_OK);
 	gc_regs_deinit(&regs);
