@@ -128,7 +128,7 @@ static enum gc_code add_stack(const struct gc_process *p, struct gc_go *go, cons
 	if (code == GC_OK)
 		code = gc_unwinder_new(&unwinder, p, symbols, go, NULL, err);
 	if (code == GC_OK) {
-		gc_unwinder_set_lines(unwinder, gc_process_lines_frames, lines);
+		gc_unwinder_set_lines(unwinder, gc_process_lines_frames, gc_process_lines_tail_calls, lines);
 		add_line(go, g, out);
 		code = add_frames(p, unwinder, go, g, out, err);
 	}
