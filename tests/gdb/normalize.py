@@ -9,6 +9,7 @@ import collections
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -180,6 +181,58 @@ def count_named(frames):
                           r'frame #\d+: 0x[0-9a-f]+ \S+`)', frames, flags=re.M))
 
 
+# A dump of Delve (pkg/elfwriter, pkg/proc/dump.go), out of a core of the kernel
+
+def note(owner, kind, desc):
+    def padded(data):
+        return data + bytes(-len(data) % 4)
+    return struct.pack('<III', len(owner), len(desc), kind) + padded(owner) + padded(desc)
+
+
+def delve_thread(prstatus, fpregs):
+    regs = [prstatus[112 + 8 * i:120 + 8 * i] for i in range(34)]
+    named_regs = [('X%d' % i, regs[i]) for i in range(31)] + [('SP', regs[31]), ('PC', regs[32]), ('PSTATE', regs[33])]
+    named_regs += [('V%d' % i, fpregs[16 * i:16 * i + 16]) for i in range(32)]
+    named_regs += [('FPSR', fpregs[512:516].ljust(8, b'\0')), ('FPCR', fpregs[516:520].ljust(8, b'\0'))]
+    tid, = struct.unpack_from('<i', prstatus, 32)
+    return struct.pack('<Q', tid) + regs[32] + regs[31] + regs[29] + bytes(8) + b'\1' + regs[28] + \
+        struct.pack('<I', len(named_regs)) + b''.join(
+            struct.pack('<H', len(n)) + n.encode() + struct.pack('<H', len(v)) + v for n, v in named_regs)
+
+
+def write_delve_dump(core, path):
+    with open(core, 'rb') as f:
+        data = f.read()
+    phoff, = struct.unpack_from('<Q', data, 32)
+    phdrs = [list(struct.unpack_from('<IIQQQQQQ', data, phoff + 56 * i))
+             for i in range(struct.unpack_from('<H', data, 56)[0])]
+    at, end = next((p[2], p[2] + p[5]) for p in phdrs if p[0] == 4)
+    notes, prstatus = note(b'Delve Header', 0x444c5645, b'linux/arm64\nVersion: x\nTarget Pid: 1\n'), None
+    while at < end:
+        owner, desc, kind = struct.unpack_from('<III', data, at)
+        start = at + 12 + (owner + 3 & ~3)
+        if kind == 1:
+            prstatus = data[start:start + desc]
+        elif kind == 2 and owner == 5 and prstatus:
+            notes += note(b'', 0x444c5654, delve_thread(prstatus, data[start:start + desc]))
+        at = start + (desc + 3 & ~3)
+    with open(path, 'wb') as f:
+        f.write(data[:64])
+        headers = b''
+        for p in phdrs:
+            if p[0] == 1 and p[5]:
+                headers += struct.pack('<IIQQQQQQ', 1, p[1], f.tell(), p[3], 0, p[5], p[5], 0)
+                f.write(data[p[2]:p[2] + p[5]])
+        headers += struct.pack('<IIQQQQQQ', 4, 0, f.tell(), 0, 0, len(notes), 0, 4)
+        f.write(notes)
+        end = f.tell()
+        f.write(headers)
+        f.seek(32)
+        f.write(struct.pack('<Q', end))
+        f.seek(56)
+        f.write(struct.pack('<H', len(headers) // 56))
+
+
 class Normalized(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -260,6 +313,25 @@ class Normalized(unittest.TestCase):
         text = run([dlv, 'core', program(case), case.core, '--allow-non-terminal-interactive=true',
                     '--init', '/dev/null'])
         return not re.search('too old|is not supported by this version', text)
+
+    def test_delve_threads(self):
+        """Of a dump as Delve writes it on arm64, made here of the kernel's core, gdb shows the same as of that."""
+        gdb = gocore.gdbs()[0]
+        if not gocore.knows_arch(gdb, 'aarch64'):
+            self.skipTest('gdb does not know aarch64')
+        case = gocore.Case('aarch64', 'panic-go1.24')
+        dump, path = (os.path.join(self.tmp.name, name) for name in ('dump', 'of-dump'))
+        write_delve_dump(case.core, dump)
+        self.assertEqual(in_gdb(gdb, case, dump).tids, [])
+        done = gocore.run_stub('normalize', dump, case.bin, '-o', path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        old, new = in_gdb(gdb, case, case.core), in_gdb(gdb, case, path)
+        self.assertEqual(new.tids, old.tids)
+        self.assertEqual(new.frames, old.frames)
+        for tid in old.tids:
+            a, b = registers(old.registers[tid]), registers(new.registers[tid])
+            for name in [*('x%d' % i for i in range(31)), 'sp', 'pc', 'cpsr', 'v0', 'v31', 'fpsr', 'fpcr']:
+                self.assertEqual(b[name], a[name], name)
 
     def test_qemu_and_filtered_cores_are_unwound(self):
         """gdb does not know where the program of these cores was loaded; of the normalised ones it does."""
