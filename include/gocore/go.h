@@ -3,10 +3,11 @@
  * goroutines and threads, their stacks, and why it died.
  *
  * Nothing of it needs symbols or debug information. Structure offsets come
- * from tables by Go version; for a newer Go than the tables know, the rows are
- * tried from the newest on until the runtime's own invariants hold, and a
- * problem says so. Every pointer is read through the address space; counts and
- * walks are capped.
+ * from tables by Go version; for a newer Go than the tables know from the
+ * program's debug information, else the rows are tried from the newest on until
+ * the runtime's own invariants hold, and a problem says so. Where lists are
+ * damaged the memory is searched for what they held. Every pointer is read
+ * through the address space; counts and walks are capped.
  */
 #ifndef GOCORE_GO_H
 #define GOCORE_GO_H

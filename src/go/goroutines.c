@@ -281,7 +281,7 @@ static void parse_g(struct reader *r, uint64_t addr, const uint8_t *g, unsigned 
 /** It is shown, but some of it is wrong. A thread of C that calls Go may have no code of its own. */
 static bool is_partly_damaged(const struct gc_go *go, const uint8_t *g, unsigned signs)
 {
-	const unsigned needed = GO_SIGN_STATUS | GO_SIGN_STACK | GO_SIGN_SELF;
+	const unsigned needed = GO_SIGN_STATUS | GO_SIGN_STACK | GO_SIGN_SP | GO_SIGN_SELF;
 
 	return (signs & needed) != needed ||
 	       (go_g_status(go->layout, g) == GC_GO_WAITING && g[go->layout->g.waitreason] >= go->nreasons);

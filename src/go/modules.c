@@ -60,8 +60,8 @@ static void open_module(struct finder *f, struct gc_go_moduledata *m, size_t nse
 	if (go_open_table(m, &f->mem, one_piece(f->p, m), nsections, f->p->core.arch->go_abi.quantum, &err) != GC_OK)
 		gc_problem(f->problems, where, "no function names: %s", err.text);
 	else if (m->bad_header)
-		gc_problem(f->problems, where, "the header of its table of functions is damaged; the moduledata says "
-			   "the same");
+		gc_problem(f->problems, where, "the header of its table of functions is damaged; what its moduledata "
+			   "says is used");
 }
 
 static bool is_known(const struct finder *f, uint64_t pclntab)
