@@ -6,6 +6,7 @@ Only Python's standard library is used. Environment (set by make check):
   GOCORE_SOURCE  top of the source tree
   GOCORE_BUILD   top of the build tree; fixtures are unpacked into tests/fixtures there
   GDBS           the gdbs to test with, separated by spaces or colons (default: what PATH has)
+  LLDBS          the same of lldb
 """
 import os
 import re
@@ -322,6 +323,47 @@ def thread_numbers(gdb, start):
     _, (answer,) = ask_gdb(gdb, start, ['info threads'])
     rows = re.findall(r'^[* ] +(\d+) +Thread (?:\d+\.)?(\d+)', answer or '', flags=re.M)
     return {int(tid): int(number) for number, tid in rows}
+
+
+# lldb
+
+def lldbs():
+    """The lldbs to test with, as a list of paths; at least one, or the test is skipped."""
+    named = [n for n in re.split(r'[:\s]+', os.environ.get('LLDBS', '')) if n]
+    found = [p for p in (shutil.which(n) for n in named or ['lldb']) if p]
+    if not found:
+        raise unittest.SkipTest('no lldb (looked for %s)' % (', '.join(named) or 'lldb'))
+    return found
+
+
+def ask_lldb(lldb, commands, timeout=120):
+    """
+    Run the commands in order, reading nothing of the user's; errors do not end it.
+
+    @return list of what each of them printed
+    """
+    settings = ['settings set auto-confirm true', 'settings set stop-line-count-before 0',
+                'settings set stop-line-count-after 0', 'settings set stop-disassembly-display never',
+                'settings set plugin.process.gdb-remote.packet-timeout %d' % (20 * SLOW)]
+    with tempfile.NamedTemporaryFile('w', suffix='.lldb') as script:
+        script.write('\n'.join([*settings, *commands]) + '\n')
+        script.flush()
+        # a script is run synchronously here, and goes on after errors and stops
+        args = [lldb, '--no-lldbinit', '--no-use-colors', '-o',
+                'command source --stop-on-error false --stop-on-continue false ' + script.name, '-o', 'quit']
+        environ = dict(os.environ, LC_ALL='C.UTF-8')
+        environ.pop('DEBUGINFOD_URLS', None)
+        try:
+            out = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 env=environ, text=True, errors='replace', timeout=timeout * SLOW).stdout
+        except subprocess.TimeoutExpired as e:
+            out = e.stdout.decode(errors='replace') if isinstance(e.stdout, bytes) else e.stdout
+            raise AssertionError('lldb hangs: %s\n%s' % ('\n'.join(commands), out)) from None
+    # each command is echoed behind the prompt
+    parts = re.split(r'^\(lldb\) (.*)\n', out.partition('(lldb) command source')[2], flags=re.M)
+    answers = [text.strip() for text in parts[2::2]][len(settings):len(settings) + len(commands)]
+    assert len(answers) == len(commands), 'lldb ended early:\n' + out[-2000:]
+    return answers
 
 
 # A raw client
