@@ -66,7 +66,7 @@ static enum gc_code find_file(struct delve *d, const char *name, struct gc_error
 	return GC_OK;
 }
 
-static const struct gc_arch *host_arch(void)
+const struct gc_arch *delve_host_arch(void)
 {
 	struct utsname name;
 	const struct gc_arch *arch;
@@ -93,7 +93,7 @@ static void read_arch(struct delve *d)
 		return;
 	}
 	d->is_script = true;
-	d->arch = host_arch();
+	d->arch = delve_host_arch();
 }
 
 /** Append what @fd gives to @text, up to its end or until time is up. */

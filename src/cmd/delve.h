@@ -30,6 +30,9 @@ struct go_range {
  */
 enum gc_code delve_find(struct delve *out, const char *name, struct gc_error *err);
 
+/** The architecture of this host, which a Delve out of its packages has too; NULL: not one of ours. */
+const struct gc_arch *delve_host_arch(void);
+
 /** "Version: 1.24.0" anywhere in @text. */
 struct delve_version delve_version_of_text(const char *text);
 

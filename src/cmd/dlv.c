@@ -81,18 +81,19 @@ static const struct argp argp = {
 	       "  (dlv) goroutines -t\n"
 	       "  (dlv) goroutine 17 bt\n"
 	       "  echo 'goroutines' | gocore-stub dlv core.zst ./server\n"
-	       "  gocore-stub dlv core ./server --dlv=$HOME/go/bin/dlv -- --check-go-version=false\n\n"
-	       "For an editor, or for other terminals (dlv connect :4040):\n"
-	       "  gocore-stub dlv core ./server -- --headless --listen=127.0.0.1:4040 --accept-multiclient\n"
+	       "  gocore-stub dlv core --dlv=./dlv -- --check-go-version=false\n\n"
+	       "For editors, and for 'dlv connect localhost:4040' in other terminals:\n"
+	       "  gocore-stub dlv core ./server -- --headless --listen=localhost:4040\n"
 	       "VS Code's launch.json then has\n"
 	       "  { \"type\": \"go\", \"request\": \"attach\", \"mode\": \"remote\", \"name\": \"core\",\n"
-	       "    \"host\": \"127.0.0.1\", \"port\": 4040, \"stopOnEntry\": true }\n\n"
+	       "    \"host\": \"localhost\", \"port\": 4040, \"stopOnEntry\": true }\n\n"
 	       "As a debug adapter; the launch request to send it is printed:\n"
-	       "  gocore-stub dlv core ./server -- dap --listen=127.0.0.1:4040\n\n"
+	       "  gocore-stub dlv core ./server -- dap --listen=localhost:4040\n\n"
 	       "On a core that is served already (gocore-stub core ./server --listen=:1234):\n"
 	       "  gocore-stub dlv --connect=:1234 ./server\n\n"
 	       "By hand, which is what this command does:\n"
-	       "  DELVE_DEBUGSERVER_PATH=$(command -v gocore-stub) dlv exec --backend=lldb ./server -- core",
+	       "  export DELVE_DEBUGSERVER_PATH=$(command -v gocore-stub)\n"
+	       "  dlv exec --backend=lldb ./server -- core.4711",
 	.children = children,
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/delve.h"
 #include "cmd/monitor.h"
 #include "gocore/go_target.h"
 #include "gocore/program_file.h"
@@ -125,8 +126,25 @@ static const struct argp argp = {
 	.children = children,
 };
 
+/**
+ * Delve connects to no stub, so that it has to be started by us; and one of
+ * another architecture than the core's, as this host's probably is, wants the
+ * core itself.
+ */
+static void print_delve_hint(const struct gc_process *p, const char *address)
+{
+	const struct gc_image *program = gc_images_program(&p->images);
+
+	if (!program || !program->file || !gc_go_is_likely(p))
+		return;
+	if (p->core.arch == delve_host_arch())
+		fprintf(stderr, "  gocore-stub dlv --connect=%s %s\n", address, program->found_path);
+	else if (strcmp(p->core.input.path, "-") != 0)
+		fprintf(stderr, "  gocore-stub dlv %s %s\n", p->core.input.path, program->found_path);
+}
+
 /** The lines to paste, once there is an address. */
-static void print_hints(const char *address)
+static void print_hints(const struct gc_process *p, const char *address)
 {
 	const char *colon = strrchr(address, ':');
 
@@ -142,32 +160,39 @@ static void print_hints(const char *address)
 		fprintf(stderr, "  gdb-multiarch -ex 'target remote %s'\n", address);
 		fprintf(stderr, "  lldb -o 'gdb-remote %s'\n", address);
 	}
+	print_delve_hint(p, strncmp(address, "127.0.0.1:", 10) == 0 ? colon : address);
 }
+
+/** What on_ready is called for. */
+struct listening {
+	const struct gc_process *process;
+	struct gc_buf first; /* the address that came first */
+};
 
 /** The hints come last, for the address that came first. */
 static void on_ready(void *data, const char *address, bool loopback, bool last)
 {
-	struct gc_buf *first = data;
+	struct listening *l = data;
 
 	if (!loopback)
 		gc_warn("%s can be reached from other hosts: the protocol has no passwords, and a core "
 			"holds secrets", address);
 	fprintf(stderr, "listening on %s\n", address);
-	if (!first->len)
-		gc_buf_str(first, address);
+	if (!l->first.len)
+		gc_buf_str(&l->first, address);
 	if (last)
-		print_hints(gc_buf_text(first));
+		print_hints(l->process, gc_buf_text(&l->first));
 }
 
 static int serve(struct gc_target *target, const struct serve_options *o)
 {
-	struct gc_buf first = GC_BUF_INIT;
+	struct listening listening = { .process = target->process, .first = GC_BUF_INIT };
 	const struct gc_listen where = {
 		.address = o->listen,
 		.once = o->once,
 		.sandbox = !o->common.no_sandbox,
 		.ready = on_ready,
-		.data = &first,
+		.data = &listening,
 	};
 	const struct gc_rsp_options rsp = {
 		.monitors = monitor_commands,
@@ -177,7 +202,7 @@ static int serve(struct gc_target *target, const struct serve_options *o)
 	struct gc_error err;
 	enum gc_code code = gc_rsp_serve(target, &rsp, &where, &err);
 
-	gc_buf_deinit(&first);
+	gc_buf_deinit(&listening.first);
 	if (code == GC_OK)
 		return EXIT_DONE;
 	gc_warn("%s", err.text);
