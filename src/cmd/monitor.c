@@ -7,6 +7,7 @@
 #include "document/doc.h"
 #include "gocore/document.h"
 #include "gocore/go_target.h"
+#include "gocore/signature.h"
 
 static enum gc_code add_document(json_t *document, void (*text)(const json_t *, struct gc_buf *),
 				 struct gc_buf *out, struct gc_error *err)
@@ -102,12 +103,56 @@ static enum gc_code monitor_problems(struct gc_target *t, const char *args, stru
 	return gc_fail_memory(err);
 }
 
+static void add_text(struct gc_buf *out, const char *label, const char *text)
+{
+	if (text)
+		gc_buf_printf(out, "%-8s %s\n", label, text);
+}
+
+static void signature_text(const struct gc_signature *s, struct gc_buf *out)
+{
+	add_text(out, "exact", s->exact);
+	add_text(out, "top", s->top);
+	add_text(out, "site", s->site);
+	for (size_t i = 0; i < s->nskipped; i++)
+		add_text(out, i ? "" : "skipped", s->skipped[i]);
+	if (out->data)
+		gc_defuse(out->data);
+}
+
+static enum gc_code monitor_signature(struct gc_target *t, const char *args, struct gc_buf *out,
+				      struct gc_error *err)
+{
+	struct gc_problems problems = { .list = NULL };
+	struct gc_stack_tools tools;
+	struct gc_signature signature;
+	struct gc_crash crash;
+	enum gc_code code = gc_stack_tools_open(&tools, t->process, NULL, &problems, err);
+
+	(void)args;
+	if (code != GC_OK)
+		return code;
+	code = gc_crash_find(&crash, &tools, &problems, err);
+	if (code == GC_OK) {
+		code = gc_signature_of(&signature, &crash, &tools, err);
+		if (code == GC_OK) {
+			signature_text(&signature, out);
+			gc_signature_deinit(&signature);
+		}
+		gc_crash_deinit(&crash);
+	}
+	gc_stack_tools_close(&tools);
+	gc_problems_deinit(&problems);
+	return code;
+}
+
 const struct gc_monitor monitor_commands[] = {
 	{ "info", NULL, "what the core is: crash, threads, memory, images", monitor_info },
 	{ "goroutines", "[GOID|-group]", "all goroutines; the stack of one; equal ones joined", monitor_goroutines },
 	{ "maps", "[ADDR]", "the memory map; what is at or near ADDR", monitor_maps },
 	{ "images", NULL, "the program and libraries, and whether each was found", monitor_images },
 	{ "notes", NULL, "the notes of the core", monitor_notes },
+	{ "signature", NULL, "what tells this crash from others, to find it among many", monitor_signature },
 	{ "problems", NULL, "what is damaged, missing or doubtful", monitor_problems },
 };
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "document/signature.h"
 #include "snapshot/go_facts.h"
 #include "snapshot/snap.h"
 
@@ -82,6 +83,24 @@ static void add_go(struct gc_snap *s, json_t *root)
 	gc_go_panics_deinit(&panics);
 }
 
+/** What of the crash is the same when it happens again. */
+static void add_signature(struct gc_snap *s, json_t *root)
+{
+	const struct gc_stack_tools tools = {
+		.p = s->p, .symbols = s->symbols, .go = s->go, .lines = s->lines, .unwinder = s->unwinder,
+	};
+	struct gc_signature signature;
+	struct gc_crash crash;
+
+	if (!s->unwinder || gc_crash_find(&crash, &tools, NULL, NULL) != GC_OK)
+		return;
+	if (gc_signature_of(&signature, &crash, &tools, NULL) == GC_OK) {
+		gc_doc_signature(&s->d, root, &signature);
+		gc_signature_deinit(&signature);
+	}
+	gc_crash_deinit(&crash);
+}
+
 json_t *gc_snapshot(const struct gc_process *p, const struct gc_snapshot_options *options)
 {
 	struct gc_snap s = { .d = { .p = p }, .p = p, .options = options };
@@ -99,6 +118,7 @@ json_t *gc_snapshot(const struct gc_process *p, const struct gc_snapshot_options
 	if (s.go)
 		add_go(&s, root);
 	gc_doc_set(&s.d, root, "threads", threads_of(&s));
+	add_signature(&s, root);
 	gc_doc_set(&s.d, root, "images", gc_doc_images(&s.d));
 	if (options->auxv)
 		gc_snap_auxv(&s, root);

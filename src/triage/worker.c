@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/instrumented.h"
 #include "gocore/file_cache.h"
 #include "gocore/sandbox.h"
 
@@ -179,7 +180,7 @@ static _Noreturn void run(const struct gc_triage_options *options, int fd)
 	 * Not RLIMIT_AS: files are mapped whole, however large. RLIMIT_DATA counts what
 	 * is private and can be written to since Linux 4.7 (mm/mmap.c, may_expand_vm).
 	 */
-	if (options->memory_limit)
+	if (options->memory_limit && !GC_INSTRUMENTED)
 		set_limit(RLIMIT_DATA, options->memory_limit);
 	if (options->sandbox && gc_sandbox_enter_files(&err) != GC_OK && err.code == GC_E_MEMORY)
 		_exit(EXIT_NO_START);
