@@ -155,6 +155,15 @@ static bool by_goroutines(const struct making *m)
 	       (is_idle(m) || !c->goroutine);
 }
 
+/** Is it known of a single frame where it is? Without, all such cores would seem to be one. */
+static bool has_place(const struct making *m)
+{
+	for (size_t i = m->span.first; i < m->span.end; i++)
+		if (m->crash->frames.list[i].image || m->crash->frames.list[i].function)
+			return true;
+	return false;
+}
+
 static enum gc_code make(struct making *m, enum gc_signature_kind *kind, struct gc_error *err)
 {
 	size_t cycle[SIG_MAX_PERIOD], count = is_overflow(m) ? sig_cycle(&m->crash->frames, m->span, cycle) : 0;
@@ -170,7 +179,8 @@ static enum gc_code make(struct making *m, enum gc_signature_kind *kind, struct 
 		*kind = GC_SIGNATURE_GOROUTINES;
 		return sig_goroutines(m->tools->go, &m->exact, &m->top, err);
 	}
-	add_stack(m);
+	if (has_place(m))
+		add_stack(m);
 	return GC_OK;
 }
 

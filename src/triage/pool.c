@@ -273,8 +273,8 @@ static void take_answer(struct pool *p, struct worker *w, enum triage_status sta
 	} else if (status == TRIAGE_NO_MEMORY) {
 		char why[128];
 
-		snprintf(why, sizeof(why), "needs more memory than a worker may have: %.0f MiB (--memory-limit)",
-			 (double)p->options->memory_limit / 0x1p20);
+		snprintf(why, sizeof(why), "needs more memory than a worker may have: %" PRIu64 " KiB (--memory-limit)",
+			 p->options->memory_limit >> 10);
 		finish_failed(p, file, &w->id, w->since, GC_TRIAGE_MEMORY, why);
 		end_worker(w, true); /* whatever is left there is in pieces */
 	} else if (status == TRIAGE_NO_CORE && !p->list->files[file].named) {

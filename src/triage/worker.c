@@ -180,6 +180,7 @@ static _Noreturn void run(const struct gc_triage_options *options, int fd)
 	 * Not RLIMIT_AS: files are mapped whole, however large. RLIMIT_DATA counts what
 	 * is private and can be written to since Linux 4.7 (mm/mmap.c, may_expand_vm).
 	 */
+	malloc_trim(0); /* what the parent left is not for free */
 	if (options->memory_limit && !GC_INSTRUMENTED)
 		set_limit(RLIMIT_DATA, options->memory_limit);
 	if (options->sandbox && gc_sandbox_enter_files(&err) != GC_OK && err.code == GC_E_MEMORY)
