@@ -167,6 +167,7 @@ static void add_threads(struct gc_target *t, const char *no_goroutines, struct g
 /** How names get from here into a debugger. */
 static void add_symbols(const struct gc_target *t, struct gc_buf *out)
 {
+	const struct gc_image *program = gc_images_program(&t->process->images);
 	const char *exe = gc_process_exe(t->process);
 
 	if (!t->program_file || !gc_program_file_is_stripped(t->program_file) || !exe)
@@ -176,6 +177,11 @@ static void add_symbols(const struct gc_target *t, struct gc_buf *out)
 		      "from here\n"
 		      "          (a gdb that has loaded the stripped program needs: symbol-file target:%s)\n",
 		      exe);
+	if (program && program->found_path)
+		gc_buf_printf(out,
+			      "          lldb fetches no files; for it: gocore-stub symbols %s -o go.sym\n"
+			      "          and in it, first of all: target create --symfile go.sym %s\n",
+			      program->found_path, program->found_path);
 }
 
 static void add_problems(const struct gc_problems *problems, size_t *shown, struct gc_buf *out)

@@ -152,7 +152,7 @@ static void print_hints(const struct gc_process *p, const char *address)
 		return; /* the client is there already */
 	if (strncmp(address, "unix:", 5) == 0) {
 		fprintf(stderr, "  gdb-multiarch -ex 'target remote %s'\n", address + 5);
-		fprintf(stderr, "  lldb -o 'process connect unix-connect://%s'\n", address + 5);
+		fprintf(stderr, "  lldb -o 'process connect -p gdb-remote unix-connect://%s'\n", address + 5);
 	} else if (strncmp(address, "127.0.0.1:", 10) == 0) {
 		fprintf(stderr, "  gdb-multiarch -ex 'target remote %s'\n", colon);
 		fprintf(stderr, "  lldb -o 'gdb-remote %s'\n", colon + 1);

@@ -3,6 +3,9 @@
 and what the program and the kernel wrote down; what a dead process cannot do leaves the session alive."""
 import os
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -54,7 +57,7 @@ class Session(unittest.TestCase):
             for arch in gocore.ARCHES:
                 with self.subTest(lldb=lldb, arch=arch):
                     case = gocore.Case(arch, name[arch] if isinstance(name, dict) else name)
-                    # lldb takes no path of a socket
+                    # gdb-remote takes no path of a socket
                     with case.serve(listen='127.0.0.1:0', **kwargs) as stub:
                         function(lldb, case, stub)
 
@@ -117,6 +120,16 @@ class Session(unittest.TestCase):
             if pc:
                 self.assertEqual(rows[expect.tids[0]][1], pc)
         self.each(check)
+
+    def test_sender(self):
+        """A signal that was sent has a sender; the words are those of lldb 21's own core reader."""
+        def check(lldb, case, stub):
+            signo, code, sender = case.expect.siginfo
+            self.assertEqual((signo, code), (6, -6))
+            status = gocore.ask_lldb(lldb, [*self.remote(case, stub), 'process status'])[-1]
+            self.assertIn('stop reason = SIGABRT: sent by tkill system call (sender pid=%d, uid=%d)' % (
+                sender & 0xffffffff, sender >> 32), status)
+        self.each(check, 'abort')
 
     def test_nothing_given(self):
         """No `target create`: the program is found by the path that the core names, under the sysroot."""
@@ -193,6 +206,25 @@ class Session(unittest.TestCase):
             self.assertIn('gocore-stub knows these monitor commands', answer)
             self.assertIn('response: OK', answer)
         self.each(check)
+
+    def test_stripped(self):
+        """A stripped Go program: what the banner says to type brings the names."""
+        if not shutil.which('strip'):
+            raise unittest.SkipTest('strip(1) is not installed')
+        for lldb in gocore.lldbs():
+            case = gocore.Case('x86_64', 'segv-go1.26')
+            with self.subTest(lldb=lldb), tempfile.TemporaryDirectory() as tmp:
+                program = os.path.join(tmp, 'stripped')
+                subprocess.run(['strip', '-o', program, case.bin], check=True)
+                with gocore.Stub(case.core, program, listen='127.0.0.1:0') as stub:
+                    line = re.search(r'lldb fetches no files; for it: gocore-stub (.*)\n', stub.stderr)[1]
+                    create = re.search(r'first of all: (target create .*)\n', stub.stderr)[1]
+                    done = gocore.run_stub(*shlex.split(line), cwd=tmp)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    create = create.replace('go.sym', os.path.join(tmp, 'go.sym'))
+                    bt = gocore.ask_lldb(lldb, [create, 'gdb-remote ' + stub.gdb_address, 'bt'])[-1]
+                    self.assertIn('runtime.raise', [f[2] for f in frames_of(bt)][:1], bt)
+                    self.assertRegex(bt, r'main\.\w+.* at \w+\.go:\d+')
 
     def test_goroutines(self):
         """Goroutines are threads, each with its number and what it waits for as its name."""
