@@ -30,6 +30,7 @@ static const int allowed_for_files[] = {
 	SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64),
 	SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fadvise64), SCMP_SYS(sysinfo),
 	SCMP_SYS(fstatfs), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(getcwd), SCMP_SYS(stat), SCMP_SYS(lstat),
+	SCMP_SYS(getxattr),
 };
 
 /** Memory may be mapped and protected, but never made executable. @return 0 or a negative errno */

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "document/doc.h"
 #include "document/signature.h"
@@ -11,6 +10,7 @@
 #include "gocore/bytes.h"
 #include "gocore/signature.h"
 #include "gocore/triage.h"
+#include "triage/collector.h"
 
 /* What a line shows of a stack, and of the goroutines. All of them are in `snapshot` and `goroutines`. */
 #define MAX_SHOWN_FRAMES 64
@@ -93,15 +93,11 @@ bool gc_triage_identity_of(const struct gc_core_identity *id, struct gc_buf *out
 	return ok;
 }
 
-/** When the core was written: nothing in a core tells. */
+/** When the process died: nothing in a core tells, but whoever collected it, or else the time of the file. */
 static void add_time(struct gc_doc *d, json_t *root, const struct gc_core_identity *id)
 {
-	time_t seconds = (time_t)id->mtime_s;
-	char text[32];
-	struct tm tm;
-
-	if (gmtime_r(&seconds, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		gc_doc_str(d, root, "time", text);
+	if (!triage_add_collected(d, root, id->path))
+		triage_add_time(d, root, id->mtime_s);
 }
 
 void gc_triage_elapsed(json_t *line, double seconds)
