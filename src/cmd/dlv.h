@@ -2,6 +2,8 @@
 #ifndef CMD_DLV_H
 #define CMD_DLV_H
 
+#include <limits.h>
+
 #include "cmd/cmd.h"
 #include "cmd/delve.h"
 
@@ -30,6 +32,36 @@ struct dlv_start {
 /** Put these in the place of this process; they come back only if that failed, after saying so. @return exit status */
 int dlv_exec_on_stub(const struct dlv_start *start);
 int dlv_exec_on_core(const struct dlv_start *start, const char *core);
+
+/** What a client of `dlv dap` has to say. @param core NULL: gocore-stub has it */
+void dlv_print_launch(const char *program, const char *core);
+
+/* dlv_gate.c */
+
+/** @return false after saying so if it is no Go program, or none for this Delve */
+bool dlv_takes(struct gc_elf_file *file, const char *path, const struct delve *d, const struct dlv_args *args);
+
+/* dlv_connect.c */
+
+/** Start the Delve called @name on the stub at @address. @return exit status */
+int dlv_connected(const char *address, const char *program, const char *name, const struct dlv_args *args);
+
+/* dlv_files.c; each returns false after saying why */
+
+/**
+ * Where Delve finds the program: where we found it, or in a copy if it was
+ * compressed or nobody may execute it, which Delve insists on.
+ */
+bool dlv_program(const struct gc_image *program, char out[PATH_MAX]);
+
+/** The core by its path; by its descriptor if it was unpacked and has none. */
+bool dlv_core(const struct gc_core *core, char out[PATH_MAX]);
+
+/** A core that Delve's own reader does not stumble over: this one or one made anew. */
+bool dlv_readable_core(const struct gc_process *p, char out[PATH_MAX]);
+
+/** The same options for the helper, which starts where Delve likes. */
+bool dlv_set_options(const struct common_options *o);
 
 /**
  * A file without a name, open in this process and in those that it becomes

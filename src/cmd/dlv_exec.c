@@ -202,3 +202,31 @@ int dlv_exec_on_core(const struct dlv_start *s, const char *core)
 
 	return begin(&w, s, "core", s->args->init) ? finish(&w, s, core) : EXIT_UNUSABLE;
 }
+
+/** A JSON string of a path. */
+static void add_quoted(struct gc_buf *out, const char *text)
+{
+	gc_buf_char(out, '"');
+	for (; *text; text++) {
+		if (strchr("\"\\", *text))
+			gc_buf_char(out, '\\');
+		gc_buf_char(out, *text);
+	}
+	gc_buf_char(out, '"');
+}
+
+void dlv_print_launch(const char *program, const char *core)
+{
+	struct gc_buf line = GC_BUF_INIT;
+
+	gc_buf_str(&line, "launch request: { \"request\": \"launch\", \"mode\": ");
+	gc_buf_str(&line, core ? "\"core\"" : "\"exec\", \"backend\": \"lldb\"");
+	gc_buf_str(&line, ", \"stopOnEntry\": true, \"program\": ");
+	add_quoted(&line, program);
+	if (core) {
+		gc_buf_str(&line, ", \"coreFilePath\": ");
+		add_quoted(&line, core);
+	}
+	fprintf(stderr, "%s }\n", gc_buf_text(&line));
+	gc_buf_deinit(&line);
+}
