@@ -25,6 +25,8 @@ void gc_file_cache_clear(struct gc_file_cache *cache);
 struct gc_kept {
 	struct gc_elf_file *debug;     /* its separate debug file */
 	bool looked_for_debug;
+	void *symbols;                 /* struct gc_symbol_table, of both */
+	void (*free_symbols)(void *symbols);
 	void *lines;                   /* struct gc_lines, of file and debug file */
 	void (*free_lines)(void *lines);
 };

@@ -37,6 +37,8 @@ struct gc_file_cache *gc_file_cache_new(void)
 
 static void close_kept(struct kept_file *k)
 {
+	if (k->kept.symbols)
+		k->kept.free_symbols(k->kept.symbols);
 	if (k->kept.lines)
 		k->kept.free_lines(k->kept.lines);
 	if (k->kept.debug)
