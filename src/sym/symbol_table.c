@@ -329,3 +329,35 @@ bool gc_symbol_table_find(struct gc_symbol_table *st, uint64_t value, struct gc_
 	*out = (struct gc_table_symbol){ .value = found.value, .size = found.size, .name = found.name };
 	return true;
 }
+
+/* By name. */
+
+static bool is_named(const struct table *t, uint64_t n, const char *name, size_t len)
+{
+	const uint32_t at = gc_load_le32(t->symbols + n * GC_SYM_SIZE);
+	const char *text = t->strings + at;
+
+	return at < t->strings_len && t->strings_len - at > len && memcmp(text, name, len) == 0 &&
+	       (text[len] == '\0' || text[len] == '@');
+}
+
+static bool find_named(const struct table *t, const char *name, uint64_t *out)
+{
+	const size_t len = strlen(name);
+	struct symbol symbol;
+
+	for (uint64_t n = 1; n < t->count; n++)
+		if (is_named(t, n, name, len) && read_value(t, n, UINT64_MAX, &symbol) && symbol.type == STT_FUNC) {
+			*out = symbol.value;
+			return true;
+		}
+	return false;
+}
+
+bool gc_symbol_table_named(const struct gc_symbol_table *st, const char *name, uint64_t *out)
+{
+	for (size_t t = 0; t < st->ntables; t++)
+		if (find_named(&st->tables[t], name, out))
+			return true;
+	return false;
+}

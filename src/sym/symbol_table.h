@@ -38,4 +38,10 @@ void gc_symbol_table_add_mini(struct gc_symbol_table *table, struct gc_elf_file 
 /** What holds @value, of several names the one that gdb would show. @return false: nothing is known to */
 bool gc_symbol_table_find(struct gc_symbol_table *table, uint64_t value, struct gc_table_symbol *out);
 
+/**
+ * A function that is defined under this name, with a version or without; where
+ * code picks one of several at run time (STT_GNU_IFUNC) it is not known which.
+ */
+bool gc_symbol_table_named(const struct gc_symbol_table *table, const char *name, uint64_t *out);
+
 #endif

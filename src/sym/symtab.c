@@ -302,49 +302,29 @@ bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out
 
 /* By name. */
 
-static bool is_named(const struct table *t, uint64_t n, const char *name, size_t len)
+static bool find_exported(const struct gc_image *image, const char *name, uint64_t *out)
 {
-	const uint32_t at = gc_load_le32(t->symbols + n * SYM_SIZE);
-	const char *text = t->strings + at;
+	struct gc_symbol_table *table = image->has_bias && image->file ? gc_symbol_table_new(&image->file->phdrs) : NULL;
+	bool found = table && gc_symbol_table_add_sections(table, image->file, ".dynsym", ".dynstr") &&
+		     gc_symbol_table_named(table, name, out);
 
-	return at < t->strings_len && t->strings_len - at > len && memcmp(text, name, len) == 0 &&
-	       (text[len] == '\0' || text[len] == '@');
-}
-
-/** A function that is defined there; where code picks one of several at run time it is not known which. */
-static bool find_named(const struct image_symbols *i, const struct table *t, const char *name, uint64_t *out)
-{
-	const size_t len = strlen(name);
-	struct symbol symbol;
-
-	for (uint64_t n = 1; n < t->count; n++)
-		if (is_named(t, n, name, len) && read_value(t, n, UINT64_MAX, &symbol) && symbol.type == STT_FUNC) {
-			*out = symbol.value + i->image->bias;
-			return true;
-		}
-	return false;
-}
-
-static bool find_exported(const struct image_symbols *i, const char *name, uint64_t *out)
-{
-	struct image_symbols dynamic = { .image = i->image };
-
-	return i->image->has_bias && i->image->file && add_table(&dynamic, i->image->file, ".dynsym", ".dynstr") &&
-	       find_named(&dynamic, &dynamic.tables[0], name, out);
+	if (found)
+		*out += image->bias;
+	gc_symbol_table_free(table);
+	return found;
 }
 
 bool gc_symbols_named(struct gc_symbols *s, const struct gc_image *from, const char *name, uint64_t *out)
 {
 	struct image_symbols *own = of_image(s, from);
+	struct gc_symbol_table *table = table_of(s, own);
 
-	open_image(s, own);
-	if (!own->has_tables)
-		find_tables(s, own);
-	for (size_t t = 0; t < own->ntables; t++)
-		if (find_named(own, &own->tables[t], name, out))
-			return true;
+	if (table && gc_symbol_table_named(table, name, out)) {
+		*out += from->bias;
+		return true;
+	}
 	for (size_t i = 0; i < s->p->images.count; i++)
-		if (&s->images[i] != own && find_exported(&s->images[i], name, out))
+		if (&s->images[i] != own && find_exported(&s->p->images.list[i], name, out))
 			return true;
 	return false;
 }
