@@ -19,6 +19,19 @@ uint64_t gc_new_headers_size(const struct gc_new_segments *segments)
 	return EHDR_SIZE + (segments->count + 1) * GC_PHDR_SIZE + (is_extended(segments) ? SHDR_SIZE : 0);
 }
 
+/**
+ * lldb refuses a core that does not say that it is one of Linux, by a note of
+ * the owner LINUX or in the header (RefineModuleDetailsFromNote in
+ * ObjectFileELF.cpp). The kernel's cores have the first, those of qemu neither.
+ */
+static bool has_linux_note(const struct gc_core *core)
+{
+	for (size_t i = 0; i < core->nnotes; i++)
+		if (core->notes[i].owner_len == 5 && memcmp(core->notes[i].owner, "LINUX", 5) == 0)
+			return true;
+	return false;
+}
+
 static void add_ehdr(struct gc_buf *out, const struct gc_core *core, const struct gc_new_segments *segments)
 {
 	uint8_t e[EHDR_SIZE] = { 0 };
@@ -28,6 +41,7 @@ static void add_ehdr(struct gc_buf *out, const struct gc_core *core, const struc
 	e[EI_CLASS] = ELFCLASS64;
 	e[EI_DATA] = ELFDATA2LSB;
 	e[EI_VERSION] = EV_CURRENT;
+	e[EI_OSABI] = has_linux_note(core) ? ELFOSABI_NONE : ELFOSABI_LINUX;
 	gc_store_le16(e + 16, ET_CORE);
 	gc_store_le16(e + 18, core->arch->elf_machine);
 	gc_store_le32(e + 20, EV_CURRENT);
