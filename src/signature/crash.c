@@ -27,8 +27,11 @@ int gc_frame_signal(const struct gc_process *p, const struct gc_frames *frames, 
 	ucontext = in_go ? handler->cfa + arch->go_abi.ucontext : handler->sp + arch->unwind.ucontext;
 	if (gc_space_read_all(&p->space, ucontext + (uint64_t)arch->unwind.siginfo, info, sizeof(info), NULL) != GC_OK)
 		return 0;
-	*code = (int32_t)gc_load_le32(info + 8); /* si_signo, si_errno, si_code: asm-generic/siginfo.h */
-	return gc_load_le32(info) < 65 ? (int)gc_load_le32(info) : 0;
+	/* si_signo, si_errno, si_code: asm-generic/siginfo.h. Without SA_SIGINFO the kernel leaves there what was there */
+	if (gc_load_le32(info) > 64 || gc_load_le32(info + 4) != 0)
+		return 0;
+	*code = (int32_t)gc_load_le32(info + 8);
+	return *code > -64 && *code < 256 ? (int)gc_load_le32(info) : 0;
 }
 
 /** Made by the kernel for what the thread itself did, and not sent by anyone. */

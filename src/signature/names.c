@@ -24,9 +24,11 @@ static bool cut_clone(char *name)
 		len--;
 	else
 		len = strlen(name);
-	for (dot = name + len; dot > name && *dot != '.'; dot--)
+	if (len == 0)
+		return false;
+	for (dot = name + len - 1; dot > name && *dot != '.'; dot--)
 		;
-	if (dot <= name)
+	if (dot == name)
 		return false;
 	word = (size_t)(name + len - dot) - 1;
 	for (size_t i = 0; i < GC_COUNT(words); i++) {
@@ -70,7 +72,7 @@ static void cut_parameters(char *name)
 	for (char *p = name; *p; p++) {
 		if (strncmp(p, "operator", 8) == 0) {
 			p += 8;
-			p += strspn(p, "<>()=-+*/!&|^%~,[] ");
+			p += strncmp(p, "()", 2) == 0 ? 2 : strspn(p, "<>=-+*/!&|^%~,[] ");
 			if (*p == '\0')
 				return;
 		}

@@ -12,7 +12,7 @@ struct sig_span {
 	size_t first, end;
 };
 
-/** Do the rules skip a function of this name? */
+/** Do the rules skip a function of this name, as symbol tables have it? */
 bool sig_is_skipped(const char *function);
 
 /** Where threads and programs begin: not part of any fault. */
@@ -20,6 +20,9 @@ bool sig_is_start(const char *function);
 
 /** A frame of the C library, by the name of its file? */
 bool sig_is_libc(const struct gc_frame *frame);
+
+/** The same, or of the libraries that compilers bring for C++ and unwinding? */
+bool sig_is_runtime_library(const struct gc_frame *frame);
 
 /** Which frames count. */
 struct sig_span sig_span_of(const struct gc_crash *crash, const struct gc_stack_tools *tools);

@@ -124,12 +124,25 @@ static bool matches(const char *pattern, const char *function)
 	       (pattern[plain] == '\0' ? function[plain] == '\0' : fnmatch(pattern + plain, function + plain, 0) == 0);
 }
 
-bool sig_is_skipped(const char *function)
+static bool is_listed(const char *function)
 {
 	for (const struct gc_skip_rule *rule = gc_skip_rules; rule->pattern; rule++)
 		if (matches(rule->pattern, function))
 			return true;
 	return false;
+}
+
+bool sig_is_skipped(const char *function)
+{
+	struct gc_buf name = GC_BUF_INIT;
+	bool listed = is_listed(function);
+
+	if (listed || !strchr(function, ':'))
+		return listed;
+	gc_signature_name(&name, function, false); /* std::terminate of "std::terminate()" */
+	listed = is_listed(gc_buf_text(&name));
+	gc_buf_deinit(&name);
+	return listed;
 }
 
 bool sig_is_start(const char *function)
@@ -140,15 +153,29 @@ bool sig_is_start(const char *function)
 	return false;
 }
 
+/** Is the frame in a file whose name is one of these? */
+static bool is_in(const struct gc_frame *frame, const char *const *names, size_t count)
+{
+	const char *slash = frame->image ? strrchr(frame->image->path, '/') : NULL;
+
+	for (size_t i = 0; slash && i < count; i++)
+		if (matches(names[i], slash + 1))
+			return true;
+	return false;
+}
+
 bool sig_is_libc(const struct gc_frame *frame)
 {
 	static const char *const names[] = {
 		"libc.so.*", "libc-2.*.so", "libpthread*.so*", "ld-linux*", "ld-2.*.so", "ld-musl-*", "libc.musl-*",
 	};
-	const char *slash = frame->image ? strrchr(frame->image->path, '/') : NULL;
 
-	for (size_t i = 0; slash && i < GC_COUNT(names); i++)
-		if (matches(names[i], slash + 1))
-			return true;
-	return false;
+	return is_in(frame, names, GC_COUNT(names));
+}
+
+bool sig_is_runtime_library(const struct gc_frame *frame)
+{
+	static const char *const names[] = { "libstdc++.so*", "libc++.so*", "libc++abi.so*", "libgcc_s*", "libunwind.so*" };
+
+	return sig_is_libc(frame) || is_in(frame, names, GC_COUNT(names));
 }

@@ -12,20 +12,32 @@ static bool is_skipped(const struct gc_frame *frame)
 	return frame->function && sig_is_skipped(frame->function);
 }
 
+/** Inside of what throws and ends: libraries whose own symbols are stripped. */
+static bool is_nameless(const struct gc_frame *frame)
+{
+	return !frame->function && sig_is_runtime_library(frame);
+}
+
 static bool is_fault(int signal, int code)
 {
 	return code > 0 && (signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
 			    signal == SIGTRAP || signal == SIGSYS);
 }
 
-/** A program's own handler of a fault, that ended it in its turn: the fault is what it interrupted. */
+/**
+ * A program's own handler of a fault, that ended it in its turn: the fault is
+ * what it interrupted. Which signal it was is only known of handlers with
+ * SA_SIGINFO; of the others most that end the process are for faults.
+ */
 static size_t behind_handler(const struct gc_crash *crash, const struct gc_process *p, size_t first)
 {
 	for (size_t i = first; i < crash->frames.count && i - first < MAX_HANDLER; i++) {
-		int code, signal = gc_frame_signal(p, &crash->frames, i, &code);
+		int code, signal;
 
-		if (signal)
-			return is_fault(signal, code) ? i : first;
+		if (crash->frames.list[i].how != GC_HOW_SIGNAL_FRAME)
+			continue;
+		signal = gc_frame_signal(p, &crash->frames, i, &code);
+		return !signal || is_fault(signal, code) ? i : first;
 	}
 	return first;
 }
@@ -37,7 +49,8 @@ static size_t skip_inner(const struct gc_crash *crash, const struct gc_process *
 
 	do {
 		before = first;
-		while (first < frames->count && is_skipped(&frames->list[first]))
+		while (first < frames->count &&
+		       (is_skipped(&frames->list[first]) || (first > 0 && is_nameless(&frames->list[first]))))
 			first++;
 		if (first > 0)
 			first = behind_handler(crash, p, first);

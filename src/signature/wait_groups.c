@@ -121,12 +121,23 @@ void gc_wait_groups_deinit(struct gc_wait_groups *groups)
 /* As parts of a signature. */
 
 
+/** What a goroutine waits by, which says less than who called it. */
+static bool is_wait(const struct gc_go *go, const struct gc_frame *frame)
+{
+	static const char *const prefixes[] = { "sync.", "internal/", "syscall.", "time.Sleep" };
+
+	for (size_t i = 0; frame->function && i < GC_COUNT(prefixes); i++)
+		if (strncmp(frame->function, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return sig_is_runtime(go, frame);
+}
+
 /** "main.worker [chan receive]": the innermost function that is not the runtime's, and its state. */
 static void write_top(struct gc_buf *out, const struct gc_go *go, const struct gc_wait_group *group)
 {
 	size_t i = 0;
 
-	while (i < group->frames.count && sig_is_runtime(go, &group->frames.list[i]))
+	while (i < group->frames.count && is_wait(go, &group->frames.list[i]))
 		i++;
 	if (i < group->frames.count)
 		sig_frame_name(out, go, &group->frames.list[i]);

@@ -1,0 +1,245 @@
+/* Names and rules of signatures, and what of a list of files is read. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gocore/triage.h"
+#include "signature/signature_private.h"
+
+static const struct {
+	const char *function, *name;
+	bool go;
+} names[] = {
+	{ "main", "main", false },
+	{ "check.constprop.0", "check", false },
+	{ "work.constprop.0.isra.0", "work", false },
+	{ "work.part.12.cold", "work", false },
+	{ "fill.llvm.1234567890", "fill", false },
+	{ "memcpy@plt", "memcpy", false },
+	{ "memcpy@@GLIBC_2.14", "memcpy", false },
+	{ "my.own.name", "my.own.name", false },
+	{ "app::Server::run(int, std::string const&)", "app::Server::run", false },
+	{ "std::vector<int, std::allocator<int> >::at(unsigned long) const", "std::vector<int, std::allocator<int> >::at",
+	  false },
+	{ "int max<int>(int, int)", "max<int>", false },
+	{ "(anonymous namespace)::helper(int)", "(anonymous namespace)::helper", false },
+	{ "app::Functor::operator()(int) const", "app::Functor::operator()", false },
+	{ "make[abi:cxx11](int)", "make", false },
+	{ "core::run::h0123456789abcdef", "core::run", false },
+	{ "_cgo_14b577a6476c_Cfunc_c_inner", "_cgo_Cfunc_c_inner", false },
+	{ "_cgoexp_14b577a6476c_goCallback", "_cgoexp_goCallback", true },
+	{ "main.(*Server).handle.func2.1", "main.(*Server).handle.func2.1", true },
+	{ "main.Map[...]", "main.Map[...]", true },
+	{ "main.part.1", "main.part.1", true }, /* a package's own names are nobody's clones */
+	{ "", "", false },
+};
+
+START_TEST(test_names)
+{
+	struct gc_buf name = GC_BUF_INIT;
+
+	gc_signature_name(&name, names[_i].function, names[_i].go);
+	ck_assert_str_eq(gc_buf_text(&name), names[_i].name);
+	gc_buf_deinit(&name);
+}
+END_TEST
+
+/** The name of a function of the C library. */
+static void check_libc_name(const char *function, const char *expected)
+{
+	const struct gc_image image = { .path = "/usr/lib/x86_64-linux-gnu/libc.so.6", .base = 0x1000 };
+	const struct gc_frame frame = { .pc = 0x2000, .function = function, .image = &image };
+	struct gc_buf name = GC_BUF_INIT;
+
+	sig_frame_name(&name, NULL, &frame);
+	ck_assert_str_eq(gc_buf_text(&name), expected);
+	gc_buf_deinit(&name);
+}
+
+START_TEST(test_libc_names)
+{
+	check_libc_name("__memcpy_avx_unaligned_erms", "memcpy");
+	check_libc_name("__strlen_asimd", "strlen");
+	check_libc_name("__GI_raise", "raise");
+	check_libc_name("__libc_free", "free");
+	check_libc_name("free", "free");
+}
+END_TEST
+
+START_TEST(test_nameless)
+{
+	const struct gc_image image = { .path = "/opt/libfoo.so", .base = 0x10000, .has_bias = true, .bias = 0xf000 };
+	const struct gc_frame known = { .pc = 0x12345, .image = &image }, nowhere = { .pc = 0x7fffdeadbeef };
+	struct gc_buf name = GC_BUF_INIT;
+
+	sig_frame_name(&name, NULL, &known);
+	ck_assert_str_eq(gc_buf_text(&name), "libfoo.so+0x3345");
+	gc_buf_clear(&name);
+	sig_frame_name(&name, NULL, &nowhere); /* an absolute address must not get in */
+	ck_assert_str_eq(gc_buf_text(&name), "?");
+	gc_buf_deinit(&name);
+}
+END_TEST
+
+START_TEST(test_skipped)
+{
+	static const char *const skipped[] = {
+		"abort", "raise", "__GI_raise", "__pthread_kill_implementation.constprop.0", "std::terminate()",
+		"__assert_fail", "__memcpy_chk_fail", "panic", "runtime.panicmem", "runtime.sigpanic",
+		"core::panicking::panic_fmt", "core::panicking::panic::h0123456789abcdef",
+	};
+	static const char *const kept[] = { "main", "abort_transaction", "main.panic", "app::raise", "runtime.mapassign" };
+
+	for (size_t i = 0; i < GC_COUNT(skipped); i++)
+		ck_assert_msg(sig_is_skipped(skipped[i]), "%s", skipped[i]);
+	for (size_t i = 0; i < GC_COUNT(kept); i++)
+		ck_assert_msg(!sig_is_skipped(kept[i]), "%s", kept[i]);
+}
+END_TEST
+
+/** doc/signatures.md shows each rule in the row of its group, and no other. */
+START_TEST(test_documented)
+{
+	const char *source = getenv("GOCORE_SOURCE");
+	char path[4096], line[16384], pattern[256];
+	size_t rules = 0, shown = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/doc/signatures.md", source ? source : ".");
+	f = fopen(path, "re");
+	ck_assert_msg(f != NULL, "%s", path);
+	while (fgets(line, sizeof(line), f)) {
+		for (const struct gc_skip_rule *rule = gc_skip_rules; rule->pattern; rule++) {
+			snprintf(pattern, sizeof(pattern), "| %s |", rule->group);
+			if (strncmp(line, pattern, strlen(pattern)) != 0)
+				continue;
+			snprintf(pattern, sizeof(pattern), "`%s`", rule->pattern);
+			rules++;
+			ck_assert_msg(strstr(line, pattern) != NULL, "%s is not documented", rule->pattern);
+		}
+		for (const char *p = line; strncmp(line, "| ", 2) == 0 && strstr(line, "` `") && (p = strchr(p, '`')); p++)
+			shown++;
+	}
+	fclose(f);
+	ck_assert_uint_gt(rules, 50);
+	ck_assert_uint_eq(shown, 2 * rules);
+}
+END_TEST
+
+/** A stack of functions "a".."z", one frame each; what is in the cycle is the same wherever the stack was full. */
+static size_t cycle_of(const char *functions, size_t times, const char *leaf, char out[SIG_MAX_PERIOD + 1])
+{
+	static const char *const letters[] = { "a", "b", "c", "d", "e", "f", "g" };
+	static const struct gc_image image = { .path = "/t/x", .base = 0x1000 };
+	struct gc_frames frames = { .list = NULL };
+	size_t cycle[SIG_MAX_PERIOD], count, len = strlen(leaf) + strlen(functions) * times;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = i < strlen(leaf) ? leaf[i] : functions[(i - strlen(leaf)) % strlen(functions)];
+		const struct gc_frame frame = {
+			.pc = 0x1005 + 16 * (uint64_t)(c - 'a'), .entry = 0x1000 + 16 * (uint64_t)(c - 'a'),
+			.function = letters[c - 'a'], .image = &image,
+		};
+
+		ck_assert_int_eq(gc_frames_add(&frames, &frame, NULL), GC_OK);
+	}
+	count = sig_cycle(&frames, (struct sig_span){ 0, frames.count }, cycle);
+	for (size_t i = 0; i < count; i++)
+		out[i] = frames.list[cycle[i]].function[0];
+	out[count] = '\0';
+	gc_frames_deinit(&frames);
+	return count;
+}
+
+START_TEST(test_recursion)
+{
+	char out[SIG_MAX_PERIOD + 1];
+
+	cycle_of("a", 100, "", out);
+	ck_assert_str_eq(out, "a");
+	cycle_of("ab", 100, "", out);
+	ck_assert_str_eq(out, "ab");
+	cycle_of("ba", 100, "", out);
+	ck_assert_str_eq(out, "ab");
+	cycle_of("cab", 100, "gf", out); /* called when the stack was full */
+	ck_assert_str_eq(out, "abc");
+	cycle_of("bcaab", 100, "a", out);
+	ck_assert_str_eq(out, "aabbc");
+	ck_assert_uint_eq(cycle_of("abcdefg", 1, "", out), 0);
+	cycle_of("bbabaabbabbbaababaaabbbabaabab", 1, "", out); /* no period */
+	ck_assert_str_eq(out, "ab");
+}
+END_TEST
+
+/* The list of files. */
+
+START_TEST(test_shards)
+{
+	struct gc_triage_list list = { .files = NULL };
+	size_t total = 0;
+
+	for (unsigned part = 1; part <= 7; part++) {
+		struct gc_triage_list one = { .files = NULL };
+
+		for (int i = 0; i < 1000; i++) {
+			char path[64];
+
+			snprintf(path, sizeof(path), "/nowhere/core.%d", i);
+			ck_assert_int_eq(gc_triage_list_add(&one, path, NULL), GC_OK);
+		}
+		gc_triage_list_shard(&one, part, 7);
+		ck_assert_uint_gt(one.count, 100);
+		ck_assert_uint_lt(one.count, 190);
+		total += one.count;
+		gc_triage_list_deinit(&one);
+	}
+	ck_assert_uint_eq(total, 1000);
+	gc_triage_list_deinit(&list);
+}
+END_TEST
+
+START_TEST(test_identity)
+{
+	const struct gc_core_identity id = { .path = "/x/\xff" "core", .size = 5, .inode = 7, .mtime_s = 1, .mtime_ns = 2 };
+	struct gc_buf a = GC_BUF_INIT, b = GC_BUF_INIT;
+	json_t *line = gc_triage_failed(&id, GC_TRIAGE_DIED, "no reason");
+
+	ck_assert(gc_triage_identity_of(&id, &a)); /* a path that JSON cannot hold is the same on both ways */
+	ck_assert(gc_triage_identity(line, &b));
+	ck_assert_str_eq(gc_buf_text(&a), gc_buf_text(&b));
+	json_object_set_new(line, "size", json_integer(6));
+	gc_buf_clear(&b);
+	ck_assert(gc_triage_identity(line, &b));
+	ck_assert_str_ne(gc_buf_text(&a), gc_buf_text(&b));
+	json_object_del(line, "mtime");
+	ck_assert(!gc_triage_identity(line, &b));
+	json_decref(line);
+	gc_buf_deinit(&a);
+	gc_buf_deinit(&b);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("signature");
+	TCase *t = tcase_create("signature");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_loop_test(t, test_names, 0, GC_COUNT(names));
+	tcase_add_test(t, test_libc_names);
+	tcase_add_test(t, test_nameless);
+	tcase_add_test(t, test_skipped);
+	tcase_add_test(t, test_documented);
+	tcase_add_test(t, test_recursion);
+	tcase_add_test(t, test_shards);
+	tcase_add_test(t, test_identity);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
