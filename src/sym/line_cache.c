@@ -14,15 +14,26 @@
 
 #include "gocore/bytes.h"
 
-#define FORMAT "gocore-stub lines 1"
+#define FORMAT "gocore-stub lines 2"
 
 #define MAX_CONTENT ((size_t)4 << 20)
 #define MAX_HEAD    1024
 
-/* Which parts of a frame there are. */
+/* First bytes of records. */
+enum {
+	CALLS = 1, ANSWER = 2,
+};
+
+/* Which parts of a frame, an answer and a call there are. */
 enum {
 	HAS_FUNCTION = 1, HAS_FILE = 2, HAS_PATH = 4, IS_INLINED = 8,
+
+	HAS_FRAMES = 1, HAS_CALLS = 2, KNOWS_CALLS = 4,
+
+	HAS_NAME = 1, IS_TAIL = 2,
 };
+
+#define MIN_SITE 17 /* bytes of a call */
 
 /* The file. */
 
@@ -134,18 +145,65 @@ static bool next_frame(struct gc_cursor *c, struct gc_line_frame *out)
 	       next_string(c, flags & HAS_PATH, &out->path);
 }
 
-bool gc_line_cache_next(struct gc_cursor *answers, uint64_t *pc, struct gc_line_frame *frames, size_t max,
-			size_t *count)
+static bool next_answer(struct gc_cursor *c, struct gc_line_record *out, struct gc_line_frame *frames, size_t max)
 {
+	uint8_t flags;
 	uint16_t n;
 
-	if (gc_cursor_u64(answers, pc, NULL) != GC_OK || gc_cursor_u16(answers, &n, NULL) != GC_OK || n > max)
+	if (gc_cursor_u64(c, &out->pc, NULL) != GC_OK || gc_cursor_u8(c, &flags, NULL) != GC_OK ||
+	    gc_cursor_u64(c, &out->die, NULL) != GC_OK || gc_cursor_u16(c, &n, NULL) != GC_OK || n > max)
 		return false;
+	out->has_frames = flags & HAS_FRAMES;
+	out->has_calls = flags & HAS_CALLS;
+	out->knows_calls = flags & KNOWS_CALLS;
+	out->count = n;
 	for (size_t i = 0; i < n; i++)
-		if (!next_frame(answers, &frames[i]))
+		if (!next_frame(c, &frames[i]))
 			return false;
-	*count = n;
 	return true;
+}
+
+static bool next_site(struct gc_cursor *c, struct gc_call_site *out)
+{
+	uint8_t flags;
+
+	if (gc_cursor_u64(c, &out->ret, NULL) != GC_OK || gc_cursor_u64(c, &out->target, NULL) != GC_OK ||
+	    gc_cursor_u8(c, &flags, NULL) != GC_OK)
+		return false;
+	out->tail = flags & IS_TAIL;
+	return next_string(c, flags & HAS_NAME, &out->name);
+}
+
+static bool next_calls(struct gc_cursor *c, struct gc_call_sites *out)
+{
+	struct gc_call_sites calls = { .list = NULL };
+	uint32_t n;
+
+	if (gc_cursor_u64(c, &calls.die, NULL) != GC_OK || gc_cursor_u64(c, &calls.entry, NULL) != GC_OK ||
+	    gc_cursor_u32(c, &n, NULL) != GC_OK || n > gc_cursor_left(c) / MIN_SITE)
+		return false;
+	calls.list = calloc((size_t)n + 1, sizeof(*calls.list));
+	while (calls.list && calls.count < n && next_site(c, &calls.list[calls.count]))
+		calls.count++;
+	calls.cap = calls.count;
+	if (!calls.list || calls.count < n) {
+		gc_call_sites_deinit(&calls);
+		return false;
+	}
+	*out = calls;
+	return true;
+}
+
+bool gc_line_cache_next(struct gc_cursor *answers, struct gc_line_record *out, struct gc_line_frame *frames,
+			size_t max)
+{
+	uint8_t kind;
+
+	if (gc_cursor_u8(answers, &kind, NULL) != GC_OK)
+		return false;
+	*out = (struct gc_line_record){ .is_calls = kind == CALLS };
+	return kind == CALLS ? next_calls(answers, &out->calls) :
+	       kind == ANSWER && next_answer(answers, out, frames, max);
 }
 
 /* Writing. */
@@ -162,28 +220,58 @@ static void add_string(struct gc_buf *b, const char *text)
 		gc_buf_add(b, text, strlen(text) + 1);
 }
 
-bool gc_line_cache_add(struct gc_buf *answers, uint64_t pc, const struct gc_line_frame *frames, size_t count)
+/** @return false, and no more than there was @before, if that was too much */
+static bool check_room(struct gc_buf *answers, size_t before)
 {
-	const size_t before = answers->len;
-
-	if (count > UINT16_MAX)
-		return true;
-	add_number(answers, pc, 8);
-	add_number(answers, count, 2);
-	for (size_t i = 0; i < count; i++) {
-		const struct gc_line_frame *f = &frames[i];
-
-		add_number(answers, (f->function ? HAS_FUNCTION : 0) | (f->file ? HAS_FILE : 0) |
-				    (f->path ? HAS_PATH : 0) | (f->inlined ? IS_INLINED : 0), 1);
-		add_number(answers, f->line, 4);
-		add_number(answers, f->entry, 8);
-		add_string(answers, f->function);
-		add_string(answers, f->file);
-		add_string(answers, f->path);
-	}
 	if (answers->len > MAX_CONTENT)
 		answers->len = before;
 	return answers->len > before && !answers->failed;
+}
+
+static void add_frame(struct gc_buf *b, const struct gc_line_frame *f)
+{
+	add_number(b, (f->function ? HAS_FUNCTION : 0) | (f->file ? HAS_FILE : 0) | (f->path ? HAS_PATH : 0) |
+		      (f->inlined ? IS_INLINED : 0), 1);
+	add_number(b, f->line, 4);
+	add_number(b, f->entry, 8);
+	add_string(b, f->function);
+	add_string(b, f->file);
+	add_string(b, f->path);
+}
+
+bool gc_line_cache_add(struct gc_buf *answers, const struct gc_line_record *record,
+		       const struct gc_line_frame *frames)
+{
+	const size_t before = answers->len;
+
+	add_number(answers, ANSWER, 1);
+	add_number(answers, record->pc, 8);
+	add_number(answers, (record->has_frames ? HAS_FRAMES : 0) | (record->has_calls ? HAS_CALLS : 0) |
+			    (record->knows_calls ? KNOWS_CALLS : 0), 1);
+	add_number(answers, record->die, 8);
+	add_number(answers, record->count, 2);
+	for (size_t i = 0; i < record->count; i++)
+		add_frame(answers, &frames[i]);
+	return check_room(answers, before);
+}
+
+bool gc_line_cache_add_calls(struct gc_buf *answers, const struct gc_call_sites *calls)
+{
+	const size_t before = answers->len;
+
+	add_number(answers, CALLS, 1);
+	add_number(answers, calls->die, 8);
+	add_number(answers, calls->entry, 8);
+	add_number(answers, calls->count, 4);
+	for (size_t i = 0; i < calls->count; i++) {
+		const struct gc_call_site *site = &calls->list[i];
+
+		add_number(answers, site->ret, 8);
+		add_number(answers, site->target, 8);
+		add_number(answers, (site->name ? HAS_NAME : 0) | (site->tail ? IS_TAIL : 0), 1);
+		add_string(answers, site->name);
+	}
+	return check_room(answers, before);
 }
 
 /** The folder, and the one that it lies in (XDG Base Directory Specification: with mode 0700). */

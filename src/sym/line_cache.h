@@ -7,7 +7,7 @@
  *
  * A file BUILD-ID.lines holds a line of text that names the format, this
  * program, the file with the debug information and its supplement, then a
- * CRC-32 of what follows, then the answers. It is replaced as a whole, and one
+ * CRC-32 of what follows, then records. It is replaced as a whole, and one
  * that is anybody else's, damaged, or of another program or file is ignored.
  */
 #ifndef SYM_LINE_CACHE_H
@@ -16,6 +16,8 @@
 #include "gocore/buf.h"
 #include "gocore/cursor.h"
 #include "gocore/lines.h"
+
+#include "sym/call_sites.h"
 
 /** What the answers are about. */
 struct gc_line_cache {
@@ -31,12 +33,26 @@ struct gc_line_cache {
  */
 char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *answers);
 
+/** The calls of one function, or what is known of one address. */
+struct gc_line_record {
+	bool is_calls;
+	struct gc_call_sites calls;    /* its list is the caller's to free */
+
+	uint64_t pc;
+	bool has_frames, has_calls;    /* this was looked for */
+	size_t count;                  /* frames */
+	bool knows_calls;
+	uint64_t die;                  /* of the function, whose calls came before */
+};
+
 /** @param frames  room for @max; @return false at the end */
-bool gc_line_cache_next(struct gc_cursor *answers, uint64_t *pc, struct gc_line_frame *frames, size_t max,
-			size_t *count);
+bool gc_line_cache_next(struct gc_cursor *answers, struct gc_line_record *out, struct gc_line_frame *frames,
+			size_t max);
 
 /** @return false if there is no room for more */
-bool gc_line_cache_add(struct gc_buf *answers, uint64_t pc, const struct gc_line_frame *frames, size_t count);
+bool gc_line_cache_add(struct gc_buf *answers, const struct gc_line_record *record,
+		       const struct gc_line_frame *frames);
+bool gc_line_cache_add_calls(struct gc_buf *answers, const struct gc_call_sites *calls);
 
 /** Keep them in the place of those that were there. That it fails (no space, a sandbox) is of no importance. */
 void gc_line_cache_write(const struct gc_line_cache *cache, const struct gc_buf *answers);

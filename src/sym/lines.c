@@ -6,24 +6,14 @@
 
 #include "gocore/debug_file.h"
 
+#include "sym/answers.h"
 #include "sym/line_cache.h"
 #include "sym/lines_calls.h"
 #include "sym/unit_index.h"
 
-#define MAX_INLINED   256
 #define MAX_OVERLAPS  8           /* units that claim the same address */
 #define SLOW_INFO     (4U << 20)  /* bytes of .debug_info */
-#define MAX_CALLERS  4096         /* functions whose calls are remembered */
 #define MAX_LOADED    (4U << 20)  /* rows and functions of all units that are kept */
-
-/** An answer. */
-struct answer {
-	uint64_t pc;
-	struct gc_line_frame *frames;
-	size_t count;               /* 0: nothing is known */
-	bool given;
-	bool is_old;                /* of an earlier run */
-};
 
 struct gc_lines {
 	struct gc_elf_file *image, *debug;
@@ -40,13 +30,8 @@ struct gc_lines {
 	size_t nunits;
 	uint64_t clock;
 	struct gc_function_names names;
-	struct answer *answers;     /* hash table by pc */
-	size_t nanswers, answers_size;
-	bool cache_read;
-	char *cached;               /* strings of answers of earlier runs */
-	size_t nold;                /* of the answers */
-	struct gc_call_sites **calls; /* of functions that were asked for */
-	size_t ncalls;
+	bool cache_read;            /* answers of earlier runs were added */
+	struct gc_answers answers;
 	struct gc_error damage;
 };
 
@@ -184,7 +169,7 @@ static struct gc_unit *unit_at(struct gc_lines *l, uint64_t offset, struct gc_er
 	return u;
 }
 
-/** @param frames  room for MAX_INLINED */
+/** @param frames  room for GC_MAX_INLINED */
 static enum gc_code ask_unit(struct gc_lines *l, uint64_t offset, uint64_t pc, struct gc_line_frame *frames,
 			     size_t *count, struct gc_error *err)
 {
@@ -194,7 +179,7 @@ static enum gc_code ask_unit(struct gc_lines *l, uint64_t offset, uint64_t pc, s
 	if (!u)
 		return err->code;
 	u->used = ++l->clock;
-	code = gc_unit_frames(u, &l->dies, &l->names, pc, frames, MAX_INLINED, count, err);
+	code = gc_unit_frames(u, &l->dies, &l->names, pc, frames, GC_MAX_INLINED, count, err);
 	note_damage(l, &u->damage);
 	shrink_others(l, u);
 	return code;
@@ -245,75 +230,6 @@ static enum gc_code ask(struct gc_lines *l, uint64_t pc, struct gc_line_frame *f
 	return code != GC_OK && walk_units(l) ? ask_units(l, pc, frames, count, err) : code;
 }
 
-/* Answers. */
-
-static size_t slot_of(const struct answer *list, size_t size, uint64_t pc)
-{
-	size_t at = (size_t)(pc * 0x9e3779b97f4a7c15 >> 32) & (size - 1);
-
-	while (list[at].given && list[at].pc != pc)
-		at = (at + 1) & (size - 1);
-	return at;
-}
-
-static bool grow_answers(struct gc_lines *l)
-{
-	const size_t size = l->answers_size ? 2 * l->answers_size : 64;
-	struct answer *list = calloc(size, sizeof(*list));
-
-	if (!list)
-		return false;
-	for (size_t i = 0; i < l->answers_size; i++)
-		if (l->answers[i].given)
-			list[slot_of(list, size, l->answers[i].pc)] = l->answers[i];
-	free(l->answers);
-	l->answers = list;
-	l->answers_size = size;
-	return true;
-}
-
-/** @return NULL: out of memory */
-static struct answer *new_answer(struct gc_lines *l, uint64_t pc)
-{
-	struct answer *a;
-
-	if (l->nanswers >= l->answers_size / 2 && !grow_answers(l))
-		return NULL;
-	a = &l->answers[slot_of(l->answers, l->answers_size, pc)];
-	a->pc = pc;
-	return a;
-}
-
-/** Remember, also that nothing is known. */
-static bool give(struct gc_lines *l, struct answer *a, const struct gc_line_frame *frames, size_t count)
-{
-	if (count) {
-		a->frames = malloc(count * sizeof(*frames));
-		if (!a->frames)
-			return false;
-		memcpy(a->frames, frames, count * sizeof(*frames));
-	}
-	a->count = count;
-	a->given = true;
-	l->nanswers++;
-	return true;
-}
-
-static enum gc_code find_answer(struct gc_lines *l, struct answer *a, uint64_t pc, struct gc_error *err)
-{
-	struct gc_line_frame frames[MAX_INLINED];
-	size_t count = 0;
-	enum gc_code code = make_ready(l, err);
-
-	if (code == GC_OK)
-		code = ask(l, pc, frames, &count, err);
-	if (code == GC_E_MEMORY || l->state != GC_OK)
-		return code;
-	if (!give(l, a, frames, code == GC_OK ? count : 0))
-		return gc_fail_memory(err);
-	return code;
-}
-
 /* Answers of earlier runs. */
 
 static bool cache_of(struct gc_lines *l, struct gc_line_cache *out)
@@ -330,26 +246,15 @@ static bool cache_of(struct gc_lines *l, struct gc_line_cache *out)
 	return true;
 }
 
-static void read_cache(struct gc_lines *l)
+/** The answer for @pc, also of an earlier run. @return NULL: out of memory */
+static struct gc_answer *answer_at(struct gc_lines *l, uint64_t pc)
 {
-	struct gc_line_frame frames[MAX_INLINED];
 	struct gc_line_cache cache;
-	struct gc_cursor answers;
-	uint64_t pc;
-	size_t count;
 
+	if (!l->cache_read && cache_of(l, &cache))
+		gc_answers_load(&l->answers, &cache);
 	l->cache_read = true;
-	if (!cache_of(l, &cache))
-		return;
-	l->cached = gc_line_cache_read(&cache, &answers);
-	while (l->cached && gc_line_cache_next(&answers, &pc, frames, MAX_INLINED, &count)) {
-		struct answer *a = new_answer(l, pc);
-
-		if (!a || (!a->given && !give(l, a, frames, count)))
-			break;
-		a->is_old = true;
-	}
-	l->nold = l->nanswers;
+	return gc_answers_at(&l->answers, pc);
 }
 
 /** What is quickly read is not worth a file. */
@@ -360,35 +265,39 @@ static bool was_slow(const struct gc_lines *l)
 
 static void write_cache(struct gc_lines *l)
 {
-	struct gc_buf answers = GC_BUF_INIT;
 	struct gc_line_cache cache;
-	bool room = true;
 
-	if (l->state != GC_OK || l->damage.code != GC_OK || !cache_of(l, &cache) || !was_slow(l))
-		return;
-	for (int old = 0; old < 2; old++) /* the new ones first: they are the ones that must find room */
-		for (size_t i = 0; room && i < l->answers_size; i++)
-			if (l->answers[i].given && l->answers[i].is_old == (old == 1))
-				room = gc_line_cache_add(&answers, l->answers[i].pc, l->answers[i].frames,
-							 l->answers[i].count);
-	gc_line_cache_write(&cache, &answers);
-	gc_buf_deinit(&answers);
+	if (l->answers.is_new && l->opened && l->state == GC_OK && l->damage.code == GC_OK && was_slow(l) &&
+	    cache_of(l, &cache))
+		gc_answers_save(&l->answers, &cache);
 }
 
-/* The whole. */
+/* Frames. */
+
+static enum gc_code find_frames(struct gc_lines *l, struct gc_answer *a, struct gc_error *err)
+{
+	struct gc_line_frame frames[GC_MAX_INLINED];
+	size_t count = 0;
+	enum gc_code code = make_ready(l, err);
+
+	if (code == GC_OK)
+		code = ask(l, a->pc, frames, &count, err);
+	if (code == GC_E_MEMORY || l->state != GC_OK)
+		return code;
+	if (!gc_answers_set_frames(&l->answers, a, frames, code == GC_OK ? count : 0))
+		return gc_fail_memory(err);
+	return code;
+}
 
 enum gc_code gc_lines_at(struct gc_lines *l, uint64_t pc, const struct gc_line_frame **frames, size_t *count,
 			 struct gc_error *err)
 {
-	struct answer *a;
+	struct gc_answer *a = answer_at(l, pc);
 
-	if (!l->cache_read)
-		read_cache(l);
-	a = new_answer(l, pc);
 	if (!a)
 		return gc_fail_memory(err);
-	if (!a->given) {
-		enum gc_code code = find_answer(l, a, pc, err);
+	if (!a->has_frames) {
+		enum gc_code code = find_frames(l, a, err);
 
 		if (code != GC_OK)
 			return code;
@@ -416,57 +325,43 @@ static bool find_function(struct gc_lines *l, uint64_t pc, struct gc_unit **unit
 	return false;
 }
 
-static const struct gc_call_sites *read_calls(struct gc_lines *l, const struct gc_unit *unit,
-					      const struct gc_unit_function *function)
+static const struct gc_call_sites *find_calls(struct gc_lines *l, uint64_t pc)
 {
-	struct gc_call_sites **list = realloc(l->calls, (l->ncalls + 1) * sizeof(*list));
-	struct gc_call_sites *sites = list ? malloc(sizeof(*sites)) : NULL;
+	const struct gc_unit_function *function;
+	const struct gc_call_sites *known;
+	struct gc_call_sites sites;
+	struct gc_unit *unit;
 
-	if (list)
-		l->calls = list;
-	if (!sites || gc_call_sites_read(sites, &l->dies, unit, function, NULL) != GC_OK) {
-		free(sites);
+	if (!find_function(l, pc, &unit, &function) && (!walk_units(l) || !find_function(l, pc, &unit, &function)))
 		return NULL;
-	}
-	l->calls[l->ncalls++] = sites;
-	return sites;
+	known = gc_answers_calls(&l->answers, function->die);
+	if (known || gc_call_sites_read(&sites, &l->dies, unit, function, NULL) != GC_OK)
+		return known;
+	return gc_answers_add_calls(&l->answers, &sites);
 }
 
 const struct gc_call_sites *gc_lines_calls(struct gc_lines *l, uint64_t pc)
 {
-	const struct gc_unit_function *function;
-	struct gc_unit *unit;
+	struct gc_answer *a = answer_at(l, pc);
 
-	if (make_ready(l, NULL) != GC_OK)
+	if (!a)
 		return NULL;
-	if (!find_function(l, pc, &unit, &function) && (!walk_units(l) || !find_function(l, pc, &unit, &function)))
-		return NULL;
-	for (size_t i = 0; i < l->ncalls; i++)
-		if (l->calls[i]->die == function->die)
-			return l->calls[i];
-	return l->ncalls < MAX_CALLERS ? read_calls(l, unit, function) : NULL;
+	if (!a->has_calls && make_ready(l, NULL) == GC_OK)
+		gc_answers_set_calls(&l->answers, a, find_calls(l, pc));
+	return a->calls;
 }
 
 void gc_lines_free(struct gc_lines *l)
 {
 	if (!l)
 		return;
-	if (l->nanswers > l->nold)
-		write_cache(l);
-	for (size_t i = 0; i < l->answers_size; i++)
-		free(l->answers[i].frames);
-	free(l->answers);
-	free(l->cached);
+	write_cache(l);
+	gc_answers_deinit(&l->answers);
 	for (size_t i = 0; i < l->nunits; i++) {
 		gc_unit_close(l->units[i]);
 		free(l->units[i]);
 	}
 	free(l->units);
-	for (size_t i = 0; i < l->ncalls; i++) {
-		gc_call_sites_deinit(l->calls[i]);
-		free(l->calls[i]);
-	}
-	free(l->calls);
 	gc_function_names_deinit(&l->names);
 	gc_unit_index_deinit(&l->index);
 	gc_dwarf_close(l->dies.dwarf);

@@ -16,6 +16,9 @@
 
 #include "core_builder.h"
 
+#include "sym/line_cache.h"
+#include "sym/lines_calls.h"
+
 /* An ELF file with the given sections. */
 
 struct section {
@@ -968,6 +971,9 @@ static const char *ask_kept(const char *cache_dir, bool ruined)
 	ck_assert(gc_lines_new(&lines, &image, NULL, &options, &err) == GC_OK);
 	if (gc_lines_at(lines, 0x1018, &frames, &count, &err) == GC_OK) {
 		ck_assert_str_eq(at(0x0fff), "-");
+		ck_assert_ptr_nonnull(gc_lines_calls(lines, 0x1018));
+		ck_assert_uint_eq(gc_lines_calls(lines, 0x1018)->entry, 0x1000);
+		ck_assert_ptr_null(gc_lines_calls(lines, 0x0fff));
 		said = at(0x1018);
 	} else {
 		said = "error";
@@ -1045,6 +1051,58 @@ START_TEST(kept_and_damaged)
 	ck_assert_str_eq(ask_kept(cache_dir, false), usual); /* written anew */
 	ck_assert_str_eq(ask_kept(cache_dir, true), usual);
 	remove_dir();
+}
+END_TEST
+
+/** Calls and frames in @out as they were in @in. */
+static void ck_same_calls(const struct gc_call_sites *in, const struct gc_call_sites *out)
+{
+	ck_assert_uint_eq(in->die, out->die);
+	ck_assert_uint_eq(in->entry, out->entry);
+	ck_assert_uint_eq(in->count, out->count);
+	for (size_t i = 0; i < in->count; i++) {
+		ck_assert_uint_eq(in->list[i].ret, out->list[i].ret);
+		ck_assert_uint_eq(in->list[i].target, out->list[i].target);
+		ck_assert_int_eq(in->list[i].tail, out->list[i].tail);
+		ck_assert_pstr_eq(in->list[i].name, out->list[i].name);
+	}
+}
+
+START_TEST(calls_are_kept)
+{
+	struct gc_call_site sites[] = {
+		{ .ret = 0x1018, .target = 0x2000 }, { .ret = UINT64_MAX, .name = "abort", .tail = true },
+	};
+	const struct gc_call_sites calls = { .die = 77, .entry = 0x1000, .list = sites, .count = 2 };
+	const struct gc_line_record answers[] = {
+		{ .pc = 0x1020, .has_calls = true, .knows_calls = true, .die = 77 },
+		{ .pc = 0x1fff, .has_calls = true },
+	};
+	struct gc_buf content = GC_BUF_INIT;
+	struct gc_line_record record;
+	struct gc_cursor c;
+
+	ck_assert(gc_line_cache_add_calls(&content, &calls));
+	for (size_t i = 0; i < GC_COUNT(answers); i++)
+		ck_assert(gc_line_cache_add(&content, &answers[i], NULL));
+	gc_cursor_init(&c, content.data, content.len, 0);
+	ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && record.is_calls);
+	ck_same_calls(&calls, &record.calls);
+	gc_call_sites_deinit(&record.calls);
+	for (size_t i = 0; i < GC_COUNT(answers); i++) {
+		ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && !record.is_calls);
+		ck_assert_uint_eq(record.pc, answers[i].pc);
+		ck_assert(record.has_calls && !record.has_frames);
+		ck_assert_int_eq(record.knows_calls, answers[i].knows_calls);
+		ck_assert_uint_eq(record.die, answers[i].die);
+	}
+	ck_assert(!gc_line_cache_next(&c, &record, NULL, 0));
+	for (size_t len = 0; len < content.len; len++) { /* cut: what is whole is taken, and no more */
+		gc_cursor_init(&c, content.data, len, 0);
+		while (gc_line_cache_next(&c, &record, NULL, 0))
+			gc_call_sites_deinit(&record.calls);
+	}
+	gc_buf_deinit(&content);
 }
 END_TEST
 
@@ -1143,6 +1201,7 @@ int main(void)
 	tcase_add_test(tc, supplement);
 	tcase_add_test(tc, kept_for_other_runs);
 	tcase_add_test(tc, kept_and_damaged);
+	tcase_add_test(tc, calls_are_kept);
 	tcase_add_test(tc, damaged_anywhere);
 	tcase_add_test(tc, a_damaged_line_table_costs_lines_only);
 	tcase_add_test(tc, damage_in_the_rows_keeps_those_before);
