@@ -7,6 +7,7 @@
 #ifndef GOCORE_PROGRAM_FILE_H
 #define GOCORE_PROGRAM_FILE_H
 
+#include "gocore/go.h"
 #include "gocore/process.h"
 
 struct gc_program_file;
@@ -18,6 +19,9 @@ struct gc_program_file;
  * @return GC_E_NOT_FOUND if the program's own file has to do: it is not Go's, or not at hand
  */
 enum gc_code gc_program_file_new(struct gc_program_file **out, const struct gc_process *p, struct gc_error *err);
+
+/** Goroutines that wait are to be on the lines of the calls that they wait in. @param go must outlive the clients */
+void gc_program_file_show_waiting(struct gc_program_file *f, struct gc_go *go);
 
 /** Does the program itself hold neither symbols nor debug information? */
 bool gc_program_file_is_stripped(const struct gc_program_file *f);

@@ -13,6 +13,17 @@
 #include "gocore/buf.h"
 #include "gocore/go.h"
 
+/**
+ * Return addresses that are the pc of an innermost frame: of goroutines that
+ * wait. Debuggers look for the line of such a pc itself, where the call was on
+ * the line before. So the first bytes of the instruction there are given the
+ * call's line, as in the runtime's own traceback.
+ */
+struct gc_return_pcs {
+	const uint64_t *list; /* sorted; as in the module */
+	size_t count;
+};
+
 /** What the file is made from. */
 struct gc_symbol_source {
 	const struct gc_arch *arch;
@@ -25,6 +36,7 @@ struct gc_symbol_source {
 	const char *go_build_id;           /* NULL: none */
 	struct gc_elf_file *file;          /* the program; NULL: not at hand */
 	bool combined;                     /* all of @file, and the symbols behind it */
+	struct gc_return_pcs returns;
 };
 
 /**
@@ -42,9 +54,11 @@ enum gc_code gc_symbol_file_build(const struct gc_symbol_source *src, struct gc_
 /**
  * The same for a program or library file.
  *
+ * @param returns of a process of the program, less the bias; NULL: none
  * @return GC_E_NOT_FOUND if it holds no Go code
  */
-enum gc_code gc_symbol_file_of_program(struct gc_elf_file *file, bool combined, struct gc_buf *out,
+enum gc_code gc_symbol_file_of_program(struct gc_elf_file *file, bool combined,
+				       const struct gc_return_pcs *returns, struct gc_buf *out,
 				       struct gc_problems *problems, struct gc_error *err);
 
 /**

@@ -248,6 +248,8 @@ static int serve_process(const struct gc_process *process, const struct serve_op
 	if (gc_program_file_new(&program_file, process, &err) == GC_OK)
 		target->program_file = program_file;
 	add_goroutines(&target, o, &err);
+	if (program_file && gc_go_target_go(target))
+		gc_program_file_show_waiting(program_file, gc_go_target_go(target));
 	print_banner(target, &err);
 	status = serve(target, o);
 	gc_target_free(target);

@@ -183,7 +183,7 @@ static int of_program(struct gc_input *in, const struct symbols_options *o)
 		print_error(o->file, &err);
 		return EXIT_UNUSABLE;
 	}
-	code = gc_symbol_file_of_program(&file, o->combined, &bytes, &problems, &err);
+	code = gc_symbol_file_of_program(&file, o->combined, NULL, &bytes, &problems, &err);
 	gc_elf_file_close(&file);
 	return finish(o, code, &bytes, &problems, &err);
 }

@@ -1,5 +1,6 @@
 /* .debug_line: which line each instruction is of (DWARF 4, section 6.2). */
 #include <dwarf.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "symfile/emit.h"
@@ -54,6 +55,21 @@ static void add_row(struct gc_buf *out, const struct gc_go_abi *abi, struct mach
 }
 
 /** One sequence: the rows of both tables, merged. */
+static int compare_pcs(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/** How far from @pc the line of a call goes on, see gc_return_pcs. */
+static uint64_t behind_call(const struct symfile *s, uint64_t pc)
+{
+	const struct gc_return_pcs *r = &s->src->returns;
+
+	return r->count && bsearch(&pc, r->list, r->count, sizeof(*r->list), compare_pcs) ? s->abi->quantum : 0;
+}
+
 static void add_sequence(struct symfile *s, const struct symfile_function *function,
 			 const struct gc_pcrows *files_at, const struct gc_pcrows *lines_at,
 			 struct symfile_files *files)
@@ -87,7 +103,7 @@ static void add_sequence(struct symfile *s, const struct symfile_function *funct
 			line = 0;
 		}
 		if (first || file != m.file || line != m.line)
-			add_row(&s->line, s->abi, &m, first ? m.pc : pc, file, line);
+			add_row(&s->line, s->abi, &m, first ? m.pc : pc + behind_call(s, pc), file, line);
 		first = false;
 		pc = next;
 	}

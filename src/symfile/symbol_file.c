@@ -70,7 +70,8 @@ static int minor_of(const struct gc_buildinfo *info)
 	return info ? gc_go_minor(info->version) : 0;
 }
 
-enum gc_code gc_symbol_file_of_program(struct gc_elf_file *file, bool combined, struct gc_buf *out,
+enum gc_code gc_symbol_file_of_program(struct gc_elf_file *file, bool combined,
+				       const struct gc_return_pcs *returns, struct gc_buf *out,
 				       struct gc_problems *problems, struct gc_error *err)
 {
 	struct gc_symbol_source src = {
@@ -81,6 +82,8 @@ enum gc_code gc_symbol_file_of_program(struct gc_elf_file *file, bool combined, 
 	struct gc_buildinfo info;
 	enum gc_code code;
 
+	if (returns)
+		src.returns = *returns;
 	if (gc_buildinfo_of_file(&info, file, NULL) == GC_OK) {
 		src.minor = minor_of(&info);
 		gc_buildinfo_deinit(&info);
@@ -185,7 +188,7 @@ enum gc_code gc_symbol_file_of_process(const struct gc_process *p, bool combined
 	const struct gc_image *program = gc_images_program(&p->images);
 
 	if (program && program->file)
-		return gc_symbol_file_of_program(program->file, combined, out, problems, err);
+		return gc_symbol_file_of_program(program->file, combined, NULL, out, problems, err);
 	if (combined)
 		return gc_fail(err, GC_E_NOT_FOUND, "the program is not at hand, and a core holds only parts of it");
 	return of_memory(p, out, problems, err);

@@ -16,6 +16,7 @@ struct gc_program_file {
 	const struct gc_process *p;
 	struct gc_shared *shared;
 	bool stripped;
+	struct gc_go *go;        /* whose goroutines wait; NULL: none */
 };
 
 static bool visit_section(void *data, const char *name, const Elf64_Shdr *shdr)
@@ -91,11 +92,51 @@ void gc_program_file_free(struct gc_program_file *f)
 	free(f);
 }
 
+void gc_program_file_show_waiting(struct gc_program_file *f, struct gc_go *go)
+{
+	f->go = go;
+}
+
+static int compare_pcs(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/** Where goroutines wait, by the addresses of the file. @return NULL: nowhere, or out of memory */
+static uint64_t *waiting_pcs(const struct gc_program_file *f, uint64_t bias, size_t *count)
+{
+	size_t n, all = 0, distinct = 0;
+	const struct gc_goroutine *list = gc_go_goroutines(f->go, &n);
+	uint64_t *pcs = calloc(n + 1, sizeof(*pcs));
+	struct gc_go_state state;
+
+	for (size_t i = 0; pcs && i < n; i++)
+		if (gc_go_from_goroutine(f->go, &list[i], &state) && state.pc >= bias)
+			pcs[all++] = state.pc - bias;
+	if (all)
+		qsort(pcs, all, sizeof(*pcs), compare_pcs);
+	for (size_t i = 0; i < all; i++)
+		if (!distinct || pcs[distinct - 1] != pcs[i])
+			pcs[distinct++] = pcs[i];
+	*count = distinct;
+	return pcs;
+}
+
 static enum gc_code make(void *data, struct gc_buf *out, struct gc_error *err)
 {
 	const struct gc_program_file *f = data;
+	const struct gc_image *program = gc_images_program(&f->p->images);
+	struct gc_return_pcs returns = { .count = 0 };
+	uint64_t *pcs = NULL;
+	enum gc_code code;
 
-	return gc_symbol_file_of_program(gc_images_program(&f->p->images)->file, true, out, NULL, err);
+	if (f->go && program->has_bias)
+		returns.list = pcs = waiting_pcs(f, program->bias, &returns.count);
+	code = gc_symbol_file_of_program(program->file, true, &returns, out, NULL, err);
+	free(pcs);
+	return code;
 }
 
 enum gc_code gc_program_file_get(struct gc_program_file *f, const uint8_t **bytes, uint64_t *len,

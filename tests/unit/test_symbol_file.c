@@ -975,6 +975,24 @@ START_TEST(lines)
 }
 END_TEST
 
+/** A goroutine that waits there has called on the line before. */
+START_TEST(return_addresses)
+{
+	int quantum = arch_of(_i)->go_abi.quantum;
+	uint64_t pcs[] = { function(2) + 0x20, function(4) + 0x10 };
+
+	build_table(arch_of(_i));
+	open_table(arch_of(_i), 0);
+	src.returns = (struct gc_return_pcs){ pcs, GC_COUNT(pcs) };
+	build();
+	ck_assert_uint_eq(line_of(function(2) + 0x20), 10);
+	ck_assert_uint_eq(line_of(function(2) + 0x20 + quantum), 12);
+	ck_assert_uint_eq(line_of(function(4) + 0x10), 10);
+	ck_assert_uint_eq(line_of(function(4) + 0x1c), 10);
+	ck_assert_uint_eq(line_of(function(4) + 0x20), 12);
+}
+END_TEST
+
 START_TEST(damaged_functions_are_left_out)
 {
 	build_table(arch_of(0));
@@ -1061,7 +1079,7 @@ START_TEST(no_go_program)
 	elf_build(&b, &program);
 	input_of_bytes(&in, program.data, program.len);
 	ck_assert_int_eq(gc_elf_file_take(&file, &in, &err), GC_OK);
-	ck_assert_int_eq(gc_symbol_file_of_program(&file, false, &out, &problems, &err), GC_E_NOT_FOUND);
+	ck_assert_int_eq(gc_symbol_file_of_program(&file, false, NULL, &out, &problems, &err), GC_E_NOT_FOUND);
 	ck_assert_uint_eq(out.len, 0);
 	gc_elf_file_close(&file);
 	gc_buf_deinit(&program);
@@ -1088,6 +1106,7 @@ int main(void)
 	tcase_add_test(tc, systemstack_switch);
 	tcase_add_loop_test(tc, info, 0, 2);
 	tcase_add_loop_test(tc, lines, 0, 2);
+	tcase_add_loop_test(tc, return_addresses, 0, 2);
 	tcase_add_test(tc, damaged_functions_are_left_out);
 	tcase_add_test(tc, circles_of_inlined_calls_end);
 	tcase_add_test(tc, missing_inline_tree);
