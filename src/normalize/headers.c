@@ -24,15 +24,20 @@ uint64_t gc_new_headers_size(const struct gc_new_segments *segments)
  * the owner LINUX or in the header (RefineModuleDetailsFromNote in
  * ObjectFileELF.cpp). The kernel's cores have the first, those of qemu neither.
  */
-static bool has_linux_note(const struct gc_core *core)
+static bool has_linux_note(const struct gc_buf *notes)
 {
-	for (size_t i = 0; i < core->nnotes; i++)
-		if (core->notes[i].owner_len == 5 && memcmp(core->notes[i].owner, "LINUX", 5) == 0)
+	for (size_t at = 0; at < notes->len;) { /* our own: whole and aligned */
+		uint32_t owner_len = gc_load_le32(notes->data + at), desc_len = gc_load_le32(notes->data + at + 4);
+
+		if (owner_len == 6 && memcmp(notes->data + at + 12, "LINUX", 6) == 0)
 			return true;
+		at += 12 + (((size_t)owner_len + 3) & ~(size_t)3) + (((size_t)desc_len + 3) & ~(size_t)3);
+	}
 	return false;
 }
 
-static void add_ehdr(struct gc_buf *out, const struct gc_core *core, const struct gc_new_segments *segments)
+static void add_ehdr(struct gc_buf *out, const struct gc_core *core, const struct gc_new_segments *segments,
+		     const struct gc_buf *notes)
 {
 	uint8_t e[EHDR_SIZE] = { 0 };
 	bool extended = is_extended(segments);
@@ -41,7 +46,7 @@ static void add_ehdr(struct gc_buf *out, const struct gc_core *core, const struc
 	e[EI_CLASS] = ELFCLASS64;
 	e[EI_DATA] = ELFDATA2LSB;
 	e[EI_VERSION] = EV_CURRENT;
-	e[EI_OSABI] = has_linux_note(core) ? ELFOSABI_NONE : ELFOSABI_LINUX;
+	e[EI_OSABI] = has_linux_note(notes) ? ELFOSABI_NONE : ELFOSABI_LINUX;
 	gc_store_le16(e + 16, ET_CORE);
 	gc_store_le16(e + 18, core->arch->elf_machine);
 	gc_store_le32(e + 20, EV_CURRENT);
@@ -82,12 +87,14 @@ static void add_shdr(struct gc_buf *out, size_t phnum)
 }
 
 void gc_new_headers(struct gc_buf *out, const struct gc_core *core, const struct gc_new_segments *segments,
-		    uint64_t notes_at, uint64_t notes_len, uint64_t align)
+		    const struct gc_buf *notes, uint64_t notes_at, uint64_t align)
 {
-	const struct gc_new_segment notes = { .type = PT_NOTE, .offset = notes_at, .filesz = notes_len };
+	const struct gc_new_segment note_segment = {
+		.type = PT_NOTE, .offset = notes_at, .filesz = notes->len,
+	};
 
-	add_ehdr(out, core, segments);
-	add_phdr(out, &notes, 4);
+	add_ehdr(out, core, segments, notes);
+	add_phdr(out, &note_segment, 4);
 	for (size_t i = 0; i < segments->count; i++) {
 		const struct gc_new_segment *s = &segments->list[i];
 

@@ -145,7 +145,7 @@ static enum gc_code write_all(const struct gc_process *p, const struct gc_normal
 	code = check_size(p, n->size, n, err);
 	if (code != GC_OK)
 		return code;
-	gc_new_headers(&headers, &p->core, segments, headers_size, notes->len, align);
+	gc_new_headers(&headers, &p->core, segments, notes, headers_size, align);
 	if (headers.failed)
 		code = gc_fail_memory(err);
 	else

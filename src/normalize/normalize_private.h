@@ -37,7 +37,7 @@ void gc_make_file(struct gc_buf *out, const struct gc_file_map *rows, size_t nro
 
 /** ELF header, program headers and (from 65535 of them on) the section header that counts them. */
 void gc_new_headers(struct gc_buf *out, const struct gc_core *core, const struct gc_new_segments *segments,
-		    uint64_t notes_at, uint64_t notes_len, uint64_t align);
+		    const struct gc_buf *notes, uint64_t notes_at, uint64_t align);
 
 /** Their size. */
 uint64_t gc_new_headers_size(const struct gc_new_segments *segments);
