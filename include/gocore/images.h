@@ -14,6 +14,9 @@
 #include "gocore/elf_file.h"
 #include "gocore/space.h"
 
+/** @return allocated path of the program, or debug file, of this build; NULL: there is none */
+typedef char *gc_fetch_fn(void *data, const struct gc_build_id *build_id, bool debug);
+
 struct gc_find_options {
 	const char *program;            /* NULL: look for it */
 	const char *const *sysroots;
@@ -26,6 +29,8 @@ struct gc_find_options {
 	bool force;                     /* use PROGRAM even if it is another build */
 	bool no_debuginfod;
 	const char *cache_dir;          /* where answers of slow debug information are kept for other runs; NULL: nowhere */
+	gc_fetch_fn *fetch;             /* asks debuginfod in the place of this process; NULL: it does so itself */
+	void *fetch_data;
 	struct gc_file_cache *files;    /* that stay open from one core to the next; NULL: none do */
 };
 

@@ -84,6 +84,8 @@ static char *find(struct gc_finder *f, const struct gc_build_id *build_id, bool 
 
 	if (build_id->len == 0)
 		return NULL;
+	if (f->options->fetch)
+		return f->options->fetch(f->options->fetch_data, build_id, debug);
 	client = client_of(f, &lib);
 	if (!client)
 		return NULL;

@@ -231,34 +231,39 @@ static bool may_go_on(const struct pool *p)
 	return !p->stopped && p->next < p->list->count && (!p->waiting || p->next - p->turn < MAX_WAITING);
 }
 
-/** Give a worker something to do. */
-static enum gc_code hand_out(struct pool *p, struct worker *w, struct gc_error *err)
+/** Make a worker read a file. @return GC_E_IO if it does not take it */
+static enum gc_code begin(struct pool *p, struct worker *w, size_t file, struct gc_error *err)
 {
-	while (may_go_on(p)) {
-		size_t file = p->next++;
+	for (int tries = 0; tries < 2; tries++) {
+		enum gc_code code = w->pid ? GC_OK : start(p, w, err);
 
-		if (p->done && p->done[file]) {
-			if (p->waiting)
-				give_waiting(p);
-			continue;
-		}
-		if (!identify(p, file, &w->id))
-			continue;
-		if (!w->pid) {
-			enum gc_code code = start(p, w, err);
-
-			if (code != GC_OK)
-				return code;
-		}
+		if (code != GC_OK)
+			return code;
 		w->file = file;
 		w->since = now();
 		if (send_request(w))
 			return GC_OK;
-		/* it died between two cores, or the path is longer than any */
-		finish_failed(p, file, &w->id, w->since, GC_TRIAGE_DIED, "the worker was gone before it began");
-		end_worker(w, true);
+		end_worker(w, true); /* somebody killed it between two cores: that is not the core's fault */
+		w->file = NO_FILE;
 	}
+	finish_failed(p, file, &w->id, 0, GC_TRIAGE_DIED, "no worker took it");
 	return GC_OK;
+}
+
+/** Give a worker something to do. */
+static enum gc_code hand_out(struct pool *p, struct worker *w, struct gc_error *err)
+{
+	enum gc_code code = GC_OK;
+
+	while (code == GC_OK && w->file == NO_FILE && may_go_on(p)) {
+		size_t file = p->next++;
+
+		if (p->done && p->done[file] && p->waiting)
+			give_waiting(p);
+		else if (!(p->done && p->done[file]) && identify(p, file, &w->id))
+			code = begin(p, w, file, err);
+	}
+	return code;
 }
 
 /** @param text NUL-terminated */

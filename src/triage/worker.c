@@ -19,6 +19,7 @@
 #include "base/instrumented.h"
 #include "gocore/file_cache.h"
 #include "gocore/sandbox.h"
+#include "triage/fetch.h"
 
 /* Bytes of programs' tables that are kept from one core to the next. */
 #define MAX_KEPT (40U << 20)
@@ -166,13 +167,15 @@ static void default_signals(void)
 
 static _Noreturn void run(const struct gc_triage_options *options, int fd)
 {
+	struct gc_find_options find = *options->find;
 	struct gc_triage_reader *reader;
 	struct gc_error err;
-	int scratch = -1;
+	int scratch = -1, fetcher;
 
 	if (gc_input_scratch(&scratch, &err) != GC_OK)
 		scratch = -1;
-	reader = gc_triage_reader_new(options->find, scratch);
+	triage_fetch_start(&find, fd, &fetcher);
+	reader = gc_triage_reader_new(&find, scratch);
 	if (!reader)
 		_exit(EXIT_NO_START);
 	set_limit(RLIMIT_CORE, 0);

@@ -3,6 +3,7 @@
 
 The server is the real one of elfutils, on loopback, over the files of the fixtures.
 """
+import json
 import os
 import shutil
 import socket
@@ -83,6 +84,14 @@ class Debuginfod(unittest.TestCase):
     def test_only_if_asked_for(self):
         with gocore.Stub(self.case.core, None, env=self.environment('')) as stub:
             self.assertRegex(stub.stderr, r'program .*not found')
+
+    def test_triage(self):
+        """The processes that read cores cannot open connections: another one asks for them."""
+        done = gocore.run_stub('triage', self.case.core, '--debug-dir=' + self.tmp, timeout=60,
+                               env=self.environment(self.serve_files()))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)['signature']['top'],
+                         'plugin_crash < plugin_step < plugin_entry < main')
 
 
 if __name__ == '__main__':
