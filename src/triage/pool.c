@@ -231,7 +231,7 @@ static bool may_go_on(const struct pool *p)
 	return !p->stopped && p->next < p->list->count && (!p->waiting || p->next - p->turn < MAX_WAITING);
 }
 
-/** Make a worker read a file. @return GC_E_IO if it does not take it */
+/** Make a worker read a file. @return as gc_triage_run: no worker can be started */
 static enum gc_code begin(struct pool *p, struct worker *w, size_t file, struct gc_error *err)
 {
 	for (int tries = 0; tries < 2; tries++) {
