@@ -68,14 +68,15 @@ static const char *string_at(const json_t *object, const char *key)
 
 /* Keys. */
 
+static const char *const key_names[] = {
+	[GC_TRIAGE_BY_TOP] = "top", [GC_TRIAGE_BY_EXACT] = "exact", [GC_TRIAGE_BY_SITE] = "site",
+};
+
 /** What all lines of a group share. Names alone may mean another thing in another program. */
 static void write_key(struct gc_triage_groups *groups, const json_t *line)
 {
-	static const char *const names[] = {
-		[GC_TRIAGE_BY_TOP] = "top", [GC_TRIAGE_BY_EXACT] = "exact", [GC_TRIAGE_BY_SITE] = "site",
-	};
 	const json_t *signature = json_object_get(line, "signature"), *error = json_object_get(line, "error");
-	const char *program = base_name(string_at(line, "program")), *value = string_at(signature, names[groups->by]);
+	const char *program = base_name(string_at(line, "program")), *value = string_at(signature, key_names[groups->by]);
 
 	gc_buf_clear(&groups->text);
 	if (error) { /* the reason alone: addresses and names in the text would keep them apart */
@@ -222,6 +223,7 @@ json_t *gc_triage_groups_document(const struct gc_triage_groups *groups)
 	json_t *root = gc_doc_begin(&d, "triage-groups", NULL, NULL, NULL), *array = gc_doc_array(&d);
 	const struct group **sorted = calloc(groups->count + 1, sizeof(*sorted));
 
+	gc_doc_str(&d, root, "by", key_names[groups->by]);
 	gc_doc_size(&d, root, "cores", groups->lines);
 	gc_doc_size(&d, root, "failed", groups->failed);
 	gc_doc_size(&d, root, "duplicates", groups->duplicates);
@@ -262,7 +264,8 @@ static void write_line(struct gc_buf *out, const char *label, const char *text)
 		gc_buf_printf(out, "      %-9s %s\n", label, text);
 }
 
-static void write_group(struct gc_buf *out, const json_t *g)
+/** @param by what all cores of the group share; of the rest the first one's is no news */
+static void write_group(struct gc_buf *out, const json_t *g, const char *by)
 {
 	const json_t *signature = json_object_get(g, "signature");
 	const char *program = base_name(string_at(g, "program")), *signal = string_at(g, "signal");
@@ -277,7 +280,8 @@ static void write_group(struct gc_buf *out, const json_t *g)
 	gc_buf_printf(out, "%5" JSON_INTEGER_FORMAT " %s%s%s%s\n", json_integer_value(json_object_get(g, "count")),
 		      signature ? "" : "FAILED", program ? program : "", between, signal ? signal : "");
 	write_line(out, signature ? "stack" : "reason", what);
-	write_line(out, "exact", string_at(signature, "exact"));
+	if (by && strcmp(by, "top") != 0)
+		write_line(out, by, string_at(signature, by));
 	write_line(out, "example", string_at(g, "example"));
 	if (first && last && strcmp(first, last) != 0)
 		gc_buf_printf(out, "      %-9s %s to %s\n", "time", first, last);
@@ -304,7 +308,7 @@ void gc_triage_groups_text(const json_t *document, struct gc_buf *out)
 	gc_buf_char(out, '\n');
 	json_array_foreach(groups, index, g) {
 		gc_buf_char(out, '\n');
-		write_group(out, g);
+		write_group(out, g, string_at(document, "by"));
 	}
 	if (out->data)
 		gc_defuse(out->data);
