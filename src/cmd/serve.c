@@ -109,8 +109,7 @@ static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
-	.args_doc = "CORE [PROGRAM]\ninfo CORE|PROGRAM [PROGRAM]\nsnapshot CORE [PROGRAM]\n"
-		    "goroutines CORE [PROGRAM]\nmaps CORE [PROGRAM] [0xADDR...]\nsymbols PROGRAM|CORE -o FILE",
+	.args_doc = "CORE [PROGRAM]\nCOMMAND ...",
 	.doc = "Serve a core file to debuggers by the GDB remote protocol: any host, any "
 	       "architecture, no emulator, no live process."
 	       "\vCORE may be compressed with zstd, xz, lz4 or gzip, or - for standard input. PROGRAM may "
@@ -119,9 +118,16 @@ static const struct argp argp = {
 	       "  gdb-multiarch -ex 'target remote :1234'\n\n"
 	       "  gocore-stub core.zst ./server --sysroot=/srv/arm64-root --listen=:0\n"
 	       "  gdb-multiarch -ex 'target remote | gocore-stub core ./server --listen=stdio'\n\n"
-	       "Commands: info, snapshot, goroutines, maps and symbols answer without a debugger; "
-	       "'gocore-stub COMMAND --help' says more of each. "
-	       "A core that is called like a command is opened as ./info.\n\n"
+	       "Commands, each with a --help of its own (a core that is called like one is opened as ./info):\n\n"
+	       "  info        what a core or a program is, and whether they belong together\n"
+	       "  snapshot    how it died: signal, access, stacks, registers, code\n"
+	       "  goroutines  all goroutines: as Go's traceback, JSON, folded stacks, pprof\n"
+	       "  maps        the memory map; what is at an address\n"
+	       "  triage      many cores: a line of JSON for each, with its signature\n"
+	       "  report      such lines as one page for a browser\n"
+	       "  symbols     a symbol file for a stripped Go program\n"
+	       "  normalize   a plain, complete core for tools that reject this one\n"
+	       "  dlv         Delve on this core\n\n"
 	       "Exit status: 0 done, 1 the input can't be used, 2 wrong usage.",
 	.children = children,
 };
