@@ -2,11 +2,12 @@
 # snapshot.sh CORE PROGRAM [GO_CORE GO_PROGRAM]: how long "snapshot --json" takes beside eu-stack and gdb on a
 # C core, with the debug files of libraries that are on this host and without any; and "goroutines" on a Go core
 # beside Delve if there is one. Every table is measured in turn in one run: least and median time of ROUNDS (21),
-# the median as a multiple of the first row's, and memory. Run in the build folder after `make check TESTS=`.
+# the median as a multiple of the first row's, and memory. Lines that earlier runs kept are used, as a user has it;
+# --no-cache shows what the first run takes. Run in the build folder after `make check TESTS=`.
 # STUB names the program (./gocore-stub), GDB the debugger (gdb), DLV Delve (dlv), OPTIONS more for STUB.
 set -eu
 stub=${STUB:-./gocore-stub} gdb=${GDB:-gdb} dlv=${DLV:-dlv} rounds=${ROUNDS:-21}
-[ $# -eq 2 ] || [ $# -eq 4 ] || { sed -n '2,6s/^# //p' "$0"; exit 2; }
+[ $# -eq 2 ] || [ $# -eq 4 ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }
 compare=$(pwd)/tests/bench/compare
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -21,6 +22,8 @@ stacks() {
 	head "$1"
 	"$compare" -n "$rounds" \
 		'snapshot --json' "$stub" snapshot --json "$core" "$program" "${options[@]}" ${2:+--debug-dir="$2"} -- \
+		'snapshot --json --no-cache' "$stub" snapshot --json --no-cache "$core" "$program" "${options[@]}" \
+		${2:+--debug-dir="$2"} -- \
 		'snapshot' "$stub" snapshot "$core" "$program" "${options[@]}" ${2:+--debug-dir="$2"} -- \
 		'eu-stack' eu-stack --core="$core" --executable="$program" ${2:+--debuginfo-path="$2"} -- \
 		'eu-stack, lines and inlined calls' eu-stack --source --inlines --core="$core" --executable="$program" \
