@@ -1,5 +1,6 @@
 #include "sym/line_cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <zlib.h>
@@ -16,6 +18,10 @@
 
 #define FORMAT "gocore-stub lines 2"
 
+#define SUFFIX ".lines"
+
+#define MAX_AGE       (30 * 24 * 3600) /* seconds */
+#define MAX_LOOKED_AT 100000           /* files in the folder */
 #define MAX_CONTENT ((size_t)4 << 20)
 #define MAX_HEAD    1024
 
@@ -37,14 +43,21 @@ enum {
 
 /* The file. */
 
-static bool path_of(const struct gc_line_cache *cache, char path[PATH_MAX])
+static uint32_t checksum(const void *bytes, size_t len)
+{
+	return (uint32_t)crc32(0, bytes, (uInt)len); /* MAX_CONTENT is less than 32 bits */
+}
+
+/** Programs of several builds, and files that were found with and without supplements, do not push each other out. */
+static bool path_of(const struct gc_line_cache *cache, const struct gc_buf *head, char path[PATH_MAX])
 {
 	char id[2 * GC_BUILD_ID_MAX + 1];
 
 	if (cache->source->build_id.len < 2)
 		return false;
 	gc_build_id_hex(&cache->source->build_id, id);
-	return (size_t)snprintf(path, PATH_MAX, "%s/%s.lines", cache->dir, id) < PATH_MAX;
+	return (size_t)snprintf(path, PATH_MAX, "%s/%s-%08" PRIx32 SUFFIX, cache->dir, id,
+				checksum(head->data, head->len)) < PATH_MAX;
 }
 
 static void describe(struct gc_buf *b, const char *what, const struct gc_elf_file *file)
@@ -99,11 +112,6 @@ static char *read_file(const char *path, size_t *len)
 	return content;
 }
 
-static uint32_t checksum(const void *bytes, size_t len)
-{
-	return (uint32_t)crc32(0, bytes, (uInt)len); /* MAX_CONTENT is less than 32 bits */
-}
-
 char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *answers)
 {
 	struct gc_buf head = GC_BUF_INIT;
@@ -111,7 +119,7 @@ char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *an
 	uint32_t sum;
 	size_t len;
 
-	if (path_of(cache, path) && write_head(cache, &head))
+	if (write_head(cache, &head) && path_of(cache, &head, path))
 		content = read_file(path, &len);
 	if (content && len >= head.len && memcmp(content, head.data, head.len) == 0) {
 		gc_cursor_init(answers, content + head.len, len - head.len, 0);
@@ -287,6 +295,26 @@ static void make_dir(const char *dir)
 	mkdir(dir, 0700);
 }
 
+/** Files that nobody has added to for long: of programs and libraries that are gone, mostly. */
+static void remove_old(const char *dir)
+{
+	const time_t oldest = time(NULL) - MAX_AGE;
+	const struct dirent *entry;
+	DIR *d = opendir(dir);
+
+	for (size_t i = 0; d && i < MAX_LOOKED_AT && (entry = readdir(d)); i++) {
+		const size_t len = strlen(entry->d_name);
+		struct stat st;
+
+		if (len > strlen(SUFFIX) && strcmp(entry->d_name + len - strlen(SUFFIX), SUFFIX) == 0 &&
+		    fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		    st.st_mtime < oldest)
+			unlinkat(dirfd(d), entry->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
 /** As a whole or not at all, also if others do the same now. */
 static void replace_file(const char *path, const struct gc_buf *content)
 {
@@ -310,10 +338,11 @@ void gc_line_cache_write(const struct gc_line_cache *cache, const struct gc_buf 
 	struct gc_buf content = GC_BUF_INIT;
 	char path[PATH_MAX];
 
-	if (path_of(cache, path) && write_head(cache, &content) && !answers->failed) {
+	if (write_head(cache, &content) && path_of(cache, &content, path) && !answers->failed) {
 		add_number(&content, checksum(answers->data, answers->len), 4);
 		gc_buf_add(&content, answers->data, answers->len);
 		make_dir(cache->dir);
+		remove_old(cache->dir);
 		if (!content.failed)
 			replace_file(path, &content);
 	}

@@ -5,10 +5,11 @@
  * that a snapshot does; but most stacks of most cores go through the same few
  * of its functions.
  *
- * A file BUILD-ID.lines holds a line of text that names the format, this
+ * A file BUILD-ID-SUM.lines holds a line of text that names the format, this
  * program, the file with the debug information and its supplement, then a
  * CRC-32 of what follows, then records. It is replaced as a whole, and one
  * that is anybody else's, damaged, or of another program or file is ignored.
+ * What was not written to for 30 days is removed by the next to write.
  */
 #ifndef SYM_LINE_CACHE_H
 #define SYM_LINE_CACHE_H

@@ -11,7 +11,7 @@ stub=${STUB:-./gocore-stub} gdb=${GDB:-gdb} dlv=${DLV:-dlv} rounds=${ROUNDS:-21}
 compare=$(pwd)/tests/bench/compare
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-# shellcheck disable=SC2086 # OPTIONS are words
+# shellcheck disable=SC2206 # OPTIONS are words
 options=(${OPTIONS:-})
 
 # head TITLE

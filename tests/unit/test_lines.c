@@ -1,6 +1,8 @@
 /* Functions, inlined calls and lines out of DWARF that is written here byte by byte, and the files that hold it. */
 #include <check.h>
 #include <elf.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -982,11 +984,18 @@ static const char *ask_kept(const char *cache_dir, bool ruined)
 	return said;
 }
 
+/** @return "" if there is none */
 static const char *cache_file(void)
 {
 	static char name[PATH_MAX];
+	glob_t found;
 
-	strcpy(name, in_dir("a/b/abcd030405060708090a0b0c0d0e0f1011121314.lines"));
+	name[0] = '\0';
+	if (glob(in_dir("a/b/abcd030405060708090a0b0c0d0e0f1011121314-*.lines"), 0, NULL, &found) == 0) {
+		ck_assert_uint_eq(found.gl_pathc, 1);
+		strcpy(name, found.gl_pathv[0]);
+	}
+	globfree(&found);
 	return name;
 }
 
@@ -994,6 +1003,7 @@ static const char usual[] = "deep inc/inl.h:7, mid inc/inl.h:5, outer main.c:11"
 
 START_TEST(kept_for_other_runs)
 {
+	const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
 	char cache_dir[PATH_MAX];
 	struct stat st;
 
@@ -1010,6 +1020,13 @@ START_TEST(kept_for_other_runs)
 	ck_assert_str_eq(ask_kept("/nowhere", false), usual);
 	elf.build_id = other_id;
 	ck_assert_str_eq(ask_kept(cache_dir, true), "error");
+	fclose(fopen(in_dir("a/b/old.lines"), "w"));
+	fclose(fopen(in_dir("a/b/old.others"), "w"));
+	ck_assert_int_eq(utimensat(AT_FDCWD, in_dir("a/b/old.lines"), long_ago, 0), 0);
+	ck_assert_int_eq(utimensat(AT_FDCWD, in_dir("a/b/old.others"), long_ago, 0), 0);
+	ck_assert_str_eq(ask_kept(cache_dir, false), usual);
+	ck_assert_int_ne(access(in_dir("a/b/old.lines"), F_OK), 0);
+	ck_assert_int_eq(access(in_dir("a/b/old.others"), F_OK), 0);
 	ck_assert_int_eq(chmod(cache_file(), 0620), 0); /* others may have written to it */
 	elf.build_id = id;
 	ck_assert_str_eq(ask_kept(cache_dir, true), "error");
