@@ -160,6 +160,10 @@ class Cluster(unittest.TestCase):
     def log(self, home, *names):
         return ''.join('%s:\n%s\n' % (name, read_file(os.path.join(home, name + '.out'))[-3000:]) for name in names)
 
+    @staticmethod
+    def cannot_run(home):
+        return 'Unable to initialize cgroup plugin' in read_file(os.path.join(home, 'slurmd.out'))
+
     def write_slurm(self, home):
         host, config = socket.gethostname().split('.')[0], os.path.join(home, 'slurm.conf')
         for name in ('state', 'spool'):
@@ -210,7 +214,9 @@ PartitionName=all Nodes=%(host)s Default=YES MaxTime=INFINITE State=UP
                 def is_idle():
                     done = subprocess.run(['sinfo', '-h', '-o', '%T'], env=env, capture_output=True, text=True, check=False)
                     return 'idle' in done.stdout
-                wait_for(is_idle, 60, lambda: self.log(home, 'slurmctld', 'slurmd'))
+                wait_for(lambda: is_idle() or self.cannot_run(home), 60, lambda: self.log(home, 'slurmctld', 'slurmd'))
+                if self.cannot_run(home):
+                    self.skipTest('slurmd wants control groups, which this machine has not mounted')
                 yield env
 
     def test_slurm(self):

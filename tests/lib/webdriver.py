@@ -37,8 +37,13 @@ class Chromium:
         self.proc = subprocess.Popen([driver, '--port=%d' % self.port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.base = 'http://127.0.0.1:%d' % self.port
         self._wait()
-        answer = self._call('POST', '/session', {'capabilities': {'alwaysMatch': {
-            'browserName': 'chrome', 'goog:chromeOptions': options, 'goog:loggingPrefs': {'browser': 'ALL'}}}})
+        try:
+            answer = self._call('POST', '/session', {'capabilities': {'alwaysMatch': {
+                'browserName': 'chrome', 'goog:chromeOptions': options, 'goog:loggingPrefs': {'browser': 'ALL'}}}})
+        except AssertionError as e:
+            self.proc.kill()
+            self.proc.wait()
+            raise unittest.SkipTest('chromium does not start on this machine: %s' % e.args[0][:200]) from None
         self.session = '/session/' + answer['sessionId']
 
     def _wait(self):

@@ -23,6 +23,9 @@ BUILD = os.environ.get('GOCORE_BUILD') or os.path.join(HERE, '..', '..', 'build'
 DRIVER = shlex.split(os.environ.get('RSP_DRIVER') or os.path.join(BUILD, 'tests', 'rsp', 'rsp_driver'))
 # A sanitizer would turn a deadly signal into an exit.
 os.environ['ASAN_OPTIONS'] = os.environ.get('ASAN_OPTIONS', '') + ':handle_segv=0:handle_sigbus=0'
+# A shell starts what it puts in the background with SIGINT ignored, and the server keeps to that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TIMEOUT = 20 * float(os.environ.get('GOCORE_SLOW', '1'))
 
 
