@@ -3,7 +3,8 @@
  *
  *	compare [-n ROUNDS] [-o FILE] NAME COMMAND [ARG...] [-- NAME COMMAND [ARG...]]...
  *
- * runs them in turn (a, b, a, b, ...), so that a busy machine slows all of them alike, and prints of
+ * runs them in turn (a, b, a, b, ...), so that a busy machine slows all of them alike, each twice, so that
+ * none pays for the processor's caches that the one before has filled, and prints of the second runs of
  * each the least and the median time from its start to its end, the median as a multiple of the first
  * one's, and the most memory that it had. What they print goes to FILE (/dev/null). A shell's own loop
  * would add half a millisecond for its fork.
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,7 @@ static double now(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static void run(struct row *r, const posix_spawn_file_actions_t *files)
+static void run(struct row *r, const posix_spawn_file_actions_t *files, bool counts)
 {
 	const double begin = now();
 	struct rusage usage;
@@ -52,7 +54,8 @@ static void run(struct row *r, const posix_spawn_file_actions_t *files)
 		return;
 	while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR)
 		;
-	r->times[r->runs++] = now() - begin;
+	if (counts)
+		r->times[r->runs++] = now() - begin;
 	r->failed = status;
 	if (usage.ru_maxrss > r->memory)
 		r->memory = usage.ru_maxrss;
@@ -129,8 +132,8 @@ int main(int argc, char **argv)
 	}
 	for (int round = 0; round < rounds; round++)
 		for (int i = 0; i < n; i++)
-			if (!rows[i].failed)
-				run(&rows[i], &files);
+			for (int run_of = rounds > 1 ? 0 : 1; run_of < 2 && !rows[i].failed; run_of++)
+				run(&rows[i], &files, run_of == 1);
 	for (int i = 0; i < n; i++) {
 		qsort(rows[i].times, (size_t)rows[i].runs, sizeof(*rows[i].times), compare_times);
 		print_row(&rows[i], &rows[0]);
