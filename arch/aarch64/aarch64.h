@@ -82,7 +82,7 @@ size_t aarch64_accesses(const struct gc_regs *regs, uint64_t pc, const uint8_t *
 /* unwind.c */
 #define AARCH64_NSIGRETURNS 1
 extern const struct gc_sigreturn aarch64_sigreturns[AARCH64_NSIGRETURNS];
-bool aarch64_prologue(const uint8_t *code, size_t at, size_t len, struct gc_prologue *out);
+bool aarch64_flow(const uint8_t *code, size_t len, uint64_t pc, struct gc_flow *out);
 bool aarch64_is_call(const uint8_t *code, size_t len, uint64_t ret, uint64_t *target);
 
 #endif

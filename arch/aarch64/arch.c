@@ -364,7 +364,7 @@ const struct gc_arch gc_arch_aarch64 = {
 		.siginfo = -128,
 		/* VA_BITS 48, as all distributions have it */
 		.likely_masks = { .data = 0x7fULL << 48, .code = 0x7fULL << 48 },
-		.prologue = aarch64_prologue,
+		.flow = aarch64_flow,
 		.is_call = aarch64_is_call,
 	},
 	.syscalls = &aarch64_syscalls,

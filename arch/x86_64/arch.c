@@ -277,7 +277,6 @@ const struct gc_arch gc_arch_x86_64 = {
 		.sigreturns = x86_64_sigreturns,
 		.nsigreturns = X86_64_NSIGRETURNS,
 		.siginfo = 304, /* behind struct ucontext of the kernel, whose signal mask has 8 bytes */
-		.prologue = x86_64_prologue,
 		.is_call = x86_64_is_call,
 	},
 	.syscalls = &x86_64_syscalls,

@@ -45,7 +45,6 @@ extern const struct gc_syscall_abi x86_64_syscalls; /* syscalls.c */
 /* unwind.c */
 #define X86_64_NSIGRETURNS 2
 extern const struct gc_sigreturn x86_64_sigreturns[X86_64_NSIGRETURNS];
-bool x86_64_prologue(const uint8_t *code, size_t at, size_t len, struct gc_prologue *out);
 bool x86_64_is_call(const uint8_t *code, size_t len, uint64_t ret, uint64_t *target);
 
 #endif

@@ -178,15 +178,32 @@ struct gc_sigreturn {
 	uint8_t code[14];
 };
 
-/** What a function that no table describes has done to its stack before some pc. */
-struct gc_prologue {
-	uint32_t pushed;         /* bytes from its sp up to the caller's */
-	bool has_frame;          /* the frame pointer is its own, so pushed does not matter */
-	uint32_t frame;          /* bytes from the frame pointer up to the caller's sp */
-	bool ret_saved;          /* the return address lies ret_at below the caller's sp; else gc_arch.ret has it */
-	uint32_t ret_at;
-	bool fp_saved;           /* the same of the caller's frame pointer; else it is untouched */
-	uint32_t fp_at;
+/** Where an instruction goes on. */
+enum gc_flow_next {
+	GC_FLOW_ON,
+	GC_FLOW_CALL,            /* behind it, if what it calls comes back */
+	GC_FLOW_BRANCH,          /* behind it, or at its target */
+	GC_FLOW_JUMP,            /* at its target alone */
+	GC_FLOW_END,             /* a return, or nowhere */
+};
+
+enum gc_flow_sp { GC_FLOW_SP_BY, GC_FLOW_SP_FROM_FP, GC_FLOW_SP_LOST };
+enum gc_flow_fp { GC_FLOW_FP_KEPT, GC_FLOW_FP_FROM_SP, GC_FLOW_FP_LOADED, GC_FLOW_FP_LOST };
+
+/** What an instruction does to the stack, and where it goes on. */
+struct gc_flow {
+	size_t len;
+	enum gc_flow_next next;
+	bool has_target;         /* of a branch or jump: it is not computed */
+	uint64_t target;
+	enum gc_flow_sp sp;      /* moved by sp_by, or sp_by above the frame pointer */
+	int64_t sp_by;
+	/* the others are relative to the sp that it leaves */
+	enum gc_flow_fp fp;      /* is now fp_by above, or comes from memory there */
+	int64_t fp_by;
+	bool saves_fp, saves_ret;
+	int64_t fp_at, ret_at;
+	bool loads_ret;          /* back into gc_arch.ret */
 };
 
 /** What unwinding needs to know where tables do not tell it. */
@@ -198,11 +215,11 @@ struct gc_unwind_abi {
 	int16_t siginfo;         /* of struct rt_sigframe, from its ucontext */
 	struct gc_addr_masks likely_masks; /* where the core tells none */
 	/**
-	 * Read the code of a function from its entry; @at is the pc in it, of @len bytes.
+	 * The instruction at @pc, of which at least @len bytes are there. @return false if it is none
 	 *
-	 * @return false if it does not tell
+	 * NULL: it takes a disassembler (gc_disasm_flow).
 	 */
-	bool (*prologue)(const uint8_t *code, size_t at, size_t len, struct gc_prologue *out);
+	bool (*flow)(const uint8_t *code, size_t len, uint64_t pc, struct gc_flow *out);
 	/** Does a call end right before @ret? @code are the @len bytes before it. @param target 0: not known */
 	bool (*is_call)(const uint8_t *code, size_t len, uint64_t ret, uint64_t *target);
 };

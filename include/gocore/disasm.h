@@ -65,6 +65,9 @@ size_t gc_disasm_accesses(struct gc_disasm *d, const struct gc_regs *regs, uint6
 void gc_disasm_facts(struct gc_disasm *d, const struct gc_regs *regs, uint64_t pc, const uint8_t *bytes, size_t len,
 		     struct gc_instruction_facts *out);
 
+/** What the instruction at @pc does to the stack. @return false if the bytes are none */
+bool gc_disasm_flow(struct gc_disasm *d, uint64_t pc, const uint8_t *bytes, size_t len, struct gc_flow *out);
+
 /** gc_disasm_one for those who need a single one. */
 enum gc_code gc_disasm(const struct gc_arch *arch, uint64_t addr, const uint8_t *bytes, size_t len,
 		       struct gc_instruction *out, struct gc_error *err);

@@ -14,9 +14,10 @@ static const struct choice {
 	bool has_att;             /* a second syntax */
 	gc_operands_fn *operands; /* NULL: the architecture tells without capstone */
 	gc_facts_fn *facts;
+	gc_flow_fn *flow;         /* as operands */
 } choices[] = {
-	{ "x86_64", CS_ARCH_X86, CS_MODE_64, true, gc_operands_x86, gc_facts_x86 },
-	{ "aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, false, NULL, gc_facts_arm64 },
+	{ "x86_64", CS_ARCH_X86, CS_MODE_64, true, gc_operands_x86, gc_facts_x86, gc_flow_x86 },
+	{ "aarch64", CS_ARCH_ARM64, CS_MODE_LITTLE_ENDIAN, false, NULL, gc_facts_arm64, NULL },
 };
 
 struct gc_disasm {
@@ -163,6 +164,26 @@ void gc_disasm_facts(struct gc_disasm *d, const struct gc_regs *regs, uint64_t p
 	if (n)
 		d->choice->facts(regs, insn, out);
 	cs_free(insn, n);
+}
+
+bool gc_disasm_flow(struct gc_disasm *d, uint64_t pc, const uint8_t *bytes, size_t len, struct gc_flow *out)
+{
+	cs_insn *insn;
+	size_t n;
+
+	if (d->arch->unwind.flow)
+		return d->arch->unwind.flow(bytes, len, pc, out);
+	if (!d->choice->flow)
+		return false;
+	n = decode_details(d, pc, bytes, len, &insn);
+	if (n) {
+		*out = (struct gc_flow){ .len = insn->size };
+		cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_ON); /* cs_regs_access asks for it */
+		d->choice->flow(d->handle, insn, out);
+		cs_option(d->handle, CS_OPT_DETAIL, CS_OPT_OFF);
+	}
+	cs_free(insn, n);
+	return n != 0;
 }
 
 enum gc_code gc_disasm(const struct gc_arch *arch, uint64_t addr, const uint8_t *bytes, size_t len,

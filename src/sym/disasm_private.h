@@ -18,6 +18,11 @@ typedef void gc_facts_fn(const struct gc_regs *regs, const cs_insn *insn, struct
 
 gc_facts_fn gc_facts_x86, gc_facts_arm64;
 
+/** gc_disasm_flow of one architecture; @out is that of an instruction that does nothing to the stack. */
+typedef void gc_flow_fn(csh handle, const cs_insn *insn, struct gc_flow *out);
+
+gc_flow_fn gc_flow_x86;
+
 /** Row and value of an x86_64 register, of which narrow names use a part. @return -1: it is none that is known */
 int gc_x86_register(const struct gc_regs *regs, x86_reg reg, uint64_t *value);
 

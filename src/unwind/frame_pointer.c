@@ -4,9 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* How much of a function is read for what it does to its stack. */
-#define MAX_PROLOGUE 4096
-
 /* The longest instruction that calls, and some. */
 #define BEFORE_CALL 16
 
@@ -35,19 +32,16 @@ static bool is_return_address(const struct gc_unwinder *u, uint64_t pc)
 
 /**
  * A return address that the function at @entry may have been called with: a
- * direct call says whom it calls. If that is no function it may be an entry
- * of a PLT.
+ * direct call says whom it calls. That may have gone over to this one by a
+ * jump, and if it is no function it may be an entry of a PLT.
  */
 static bool is_return_address_of(struct gc_unwinder *u, uint64_t pc, uint64_t entry)
 {
-	struct gc_symbol_at callee;
 	uint64_t target;
 
 	if (!is_return_address(u, pc))
 		return false;
-	if (!uw_is_after_call(u, pc, &target) || !target || target == entry)
-		return true;
-	return !gc_symbols_at(u->symbols, target, &callee) || callee.entry != target;
+	return !uw_is_after_call(u, pc, &target) || !target || target == entry || uw_may_jump_to(u, target, entry);
 }
 
 static void set_caller(struct gc_unwinder *u, struct uw_step *s, uint64_t pc, uint64_t sp, enum gc_frame_how how)
@@ -136,17 +130,6 @@ static bool follow_chain(struct gc_unwinder *u, const struct uw_frame *f, uint64
 
 /* By the code of the function. */
 
-/** What the function at @entry did to its stack. @return false if its code does not tell */
-static bool read_prologue(struct gc_unwinder *u, uint64_t pc, uint64_t entry, struct gc_prologue *out)
-{
-	uint8_t code[MAX_PROLOGUE + BEFORE_CALL];
-	size_t at = pc - entry < MAX_PROLOGUE ? (size_t)(pc - entry) : MAX_PROLOGUE, got;
-
-	if (gc_space_read(&u->p->space, entry, code, at + BEFORE_CALL, &got, NULL) != GC_OK || got < at)
-		return false;
-	return u->arch->unwind.prologue(code, at, got, out);
-}
-
 /** A register that lies @below the caller's sp. */
 static bool load(struct gc_unwinder *u, uint64_t sp, uint32_t below, uint64_t *out, struct uw_step *s)
 {
@@ -158,7 +141,7 @@ static bool load(struct gc_unwinder *u, uint64_t sp, uint32_t below, uint64_t *o
 }
 
 static bool by_prologue(struct gc_unwinder *u, const struct uw_frame *f, uint64_t entry,
-			const struct gc_prologue *p, struct uw_step *s)
+			const struct uw_prologue *p, struct uw_step *s)
 {
 	uint64_t base, sp, pc, fp = 0;
 	bool has_fp = uw_get(&f->regs, (uint64_t)u->fp, &fp);
@@ -177,6 +160,8 @@ static bool by_prologue(struct gc_unwinder *u, const struct uw_frame *f, uint64_
 			      ", and its return address is not known", f->pc);
 	if (p->fp_saved)
 		has_fp = load(u, sp, p->fp_at, &fp, s);
+	else if (p->fp_lost)
+		has_fp = false;
 	memset(s->caller.regs.known, 0, sizeof(s->caller.regs.known));
 	if (has_fp)
 		uw_set(&s->caller.regs, (uint64_t)u->fp, fp);
@@ -209,15 +194,15 @@ static bool by_stack_top(struct gc_unwinder *u, const struct uw_frame *f, struct
 
 bool uw_by_frame_pointer(struct gc_unwinder *u, const struct uw_frame *f, struct uw_step *s)
 {
-	struct gc_prologue prologue;
-	struct gc_symbol_at symbol;
+	struct uw_prologue prologue;
+	struct uw_code code;
 
-	if (gc_symbols_at(u->symbols, f->exact ? f->pc : f->pc - 1, &symbol)) {
-		if (read_prologue(u, f->pc, symbol.entry, &prologue))
-			return by_prologue(u, f, symbol.entry, &prologue, s);
-		if (f->exact && take_call(u, f, s) && was_called_by(u, s, symbol.entry))
+	if (uw_find_code(u, f->exact ? f->pc : f->pc - 1, &code)) {
+		if (uw_read_prologue(u, &code, f->pc, &prologue))
+			return by_prologue(u, f, code.entry, &prologue, s);
+		if (f->exact && take_call(u, f, s) && was_called_by(u, s, code.entry))
 			return true; /* code that is not understood, but left the stack alone, as clone3 of glibc */
-		return follow_chain(u, f, symbol.entry, s) || by_stack_top(u, f, s);
+		return follow_chain(u, f, code.entry, s) || by_stack_top(u, f, s);
 	}
 	if (f->exact && take_call(u, f, s) && was_just_called(u, f, s))
 		return true;

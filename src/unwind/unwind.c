@@ -364,6 +364,7 @@ void gc_unwinder_free(struct gc_unwinder *u)
 		return;
 	for (size_t i = 0; i < u->p->images.count; i++)
 		uw_close_tables(&u->tables[i]);
+	uw_flow_free(u->flow);
 	free(u->tables);
 	free(u);
 }

@@ -42,6 +42,8 @@ struct gc_unwinder {
 	gc_tail_calls_fn *tail_calls;
 	void *lines_data;
 	struct uw_tables *tables;      /* as p->images.list */
+	struct uw_flow *flow;          /* NULL until code has to be read */
+	bool flow_failed;
 	int sp, fp, ret;               /* DWARF numbers; ret -1: on the stack */
 };
 
@@ -119,6 +121,36 @@ bool uw_by_ucontext(struct gc_unwinder *u, uint64_t ucontext, struct uw_step *s)
 
 /** Leave code that must not be any by the return address where a call leaves it. */
 bool uw_by_call(struct gc_unwinder *u, const struct uw_frame *f, struct uw_step *s);
+
+/** The code of a function. */
+struct uw_code {
+	uint64_t entry, size;
+	uint64_t part, part_size; /* a part of it elsewhere; part_size 0: none */
+};
+
+/** @return false if no symbol tells */
+bool uw_find_code(struct gc_unwinder *u, uint64_t pc, struct uw_code *out);
+
+/** What a function that no table describes has done to its stack before some pc. */
+struct uw_prologue {
+	uint32_t pushed;         /* bytes from its sp up to the caller's */
+	bool has_frame;          /* the frame pointer is its own, so pushed does not matter */
+	uint32_t frame;          /* bytes from the frame pointer up to the caller's sp */
+	bool ret_saved;          /* the return address lies ret_at below the caller's sp; else gc_arch.ret has it */
+	uint32_t ret_at;
+	bool fp_saved;           /* the same of the caller's frame pointer; else it is untouched */
+	uint32_t fp_at;
+	bool fp_lost;            /* neither */
+};
+
+/** What @code did on its way to @pc. @return false if it does not tell */
+bool uw_read_prologue(struct gc_unwinder *u, const struct uw_code *code, uint64_t pc, struct uw_prologue *out);
+
+/** May the function at @from go over to the one at @to by jumps alone? */
+bool uw_may_jump_to(struct gc_unwinder *u, uint64_t from, uint64_t to);
+
+struct uw_flow;
+void uw_flow_free(struct uw_flow *f);
 
 /** Leave code that no table describes, by its prologue or the frame pointer. */
 bool uw_by_frame_pointer(struct gc_unwinder *u, const struct uw_frame *f, struct uw_step *s);

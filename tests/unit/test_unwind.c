@@ -295,7 +295,92 @@ START_TEST(x86_prologue_without_frame_pointer)
 	unwind();
 	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_REGISTERS);
 	ck_assert_uint_eq(frames.list[1].sp, SP + 32);
-	ck_end(2, GC_STACK_NO_RULES, "no unwind tables");
+	ck_end(2, GC_STACK_COMPLETE, "");
+}
+END_TEST
+
+/** The code behind a return runs with the stack of the jump that leads there. */
+START_TEST(x86_code_behind_a_return)
+{
+	/* push %rbx; sub $16,%rsp; je 0x18; add $16,%rsp; pop %rbx; ret */
+	memcpy(b.text, "\x53\x48\x83\xec\x10\x74\x11\x48\x83\xc4\x10\x5b\xc3", 13);
+	b.regs[RIP] = CODE_AT(0x1c);
+	code_push(&b, SP, CODE_AT(0x60));                   /* what it would be without the 24 bytes */
+	code_push(&b, SP + 24, CODE_AT(0x50));
+	unwind();
+	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_REGISTERS);
+	ck_assert_uint_eq(frames.list[1].sp, SP + 32);
+}
+END_TEST
+
+/** In the middle of the epilogue less is left on the stack. */
+START_TEST(x86_epilogue)
+{
+	memcpy(b.text, "\x53\x48\x83\xec\x10\x48\x83\xc4\x10\x5b\xc3", 11);
+	b.regs[RIP] = CODE_AT(0x09);                        /* pop %rbx */
+	code_push(&b, SP, CODE_AT(0x60));
+	code_push(&b, SP + 8, CODE_AT(0x50));
+	unwind();
+	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_REGISTERS);
+	ck_assert_uint_eq(frames.list[1].sp, SP + 16);
+}
+END_TEST
+
+/** Only the frame pointer tells how much a variable array took, here even above its alignment. */
+START_TEST(x86_variable_frame)
+{
+	/* push %rbp; mov %rsp,%rbp; sub %rax,%rsp; and $-32,%rsp */
+	memcpy(b.text, "\x55\x48\x89\xe5\x48\x29\xc4\x48\x83\xe4\xe0", 11);
+	b.regs[RIP] = CODE_AT(0x20);
+	b.regs[RBP] = SP + 0x80;
+	code_push(&b, SP + 0x88, CODE_AT(0x50));
+	unwind();
+	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_FRAME_POINTER);
+	ck_assert_uint_eq(frames.list[1].sp, SP + 0x90);
+}
+END_TEST
+
+/** A frame of which nothing tells the size is not guessed. */
+START_TEST(x86_variable_frame_without_frame_pointer)
+{
+	memcpy(b.text, "\x53\x48\x29\xc4", 4);            /* push %rbx; sub %rax,%rsp */
+	b.regs[RIP] = CODE_AT(0x20);
+	code_push(&b, SP + 8, CODE_AT(0x50));
+	unwind();
+	ck_end(1, GC_STACK_NO_RULES, "no frame pointer");
+}
+END_TEST
+
+/** f1 called f2, which went over to f0 by a jump. */
+START_TEST(x86_call_of_a_function_that_jumped)
+{
+	memcpy(b.text, "\x53\x48\x83\xec\x10", 5);
+	memcpy(b.text + 0x50 - 5, "\xe8\x30\x00\x00\x00", 5);
+	memcpy(b.text + 0x80, "\xe9\x7b\xff\xff\xff", 5);  /* jmp f0 */
+	b.regs[RIP] = CODE_AT(0x20);
+	code_push(&b, SP + 24, CODE_AT(0x50));
+	unwind();
+	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_REGISTERS);
+}
+END_TEST
+
+/** A part of f0 that is entered by a jump from it, and has no stack of its own. */
+START_TEST(x86_cold_part)
+{
+	static const struct code_symbol parts[] = {
+		{ "f0", 0x000, 0x40, FUNC }, { "f1", 0x040, 0x40, FUNC },
+		{ "f0.cold", 0x200, 0x40, ELF64_ST_INFO(STB_LOCAL, STT_FUNC) },
+	};
+
+	b.symbols = parts;
+	b.nsymbols = GC_COUNT(parts);
+	memcpy(b.text, "\x53\x0f\x84\xf9\x01\x00\x00", 7); /* push %rbx; je 0x200 */
+	b.regs[RIP] = CODE_AT(0x204);
+	code_push(&b, SP, CODE_AT(0x60));
+	code_push(&b, SP + 8, CODE_AT(0x50));
+	unwind();
+	ck_frame(0, CODE_AT(0x204), "f0.cold", GC_HOW_REGISTERS);
+	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_REGISTERS);
 }
 END_TEST
 
@@ -471,6 +556,24 @@ START_TEST(a64_frame_pointers)
 }
 END_TEST
 
+/** Code behind an early return runs with the frame that the return dropped; x29 is not its own. */
+START_TEST(a64_code_behind_a_return)
+{
+	gc_store_le32(b.text + 0x00, 0xd10083ff);           /* sub sp, sp, #32 */
+	gc_store_le32(b.text + 0x04, 0xf9000ffe);           /* str x30, [sp, #24] */
+	gc_store_le32(b.text + 0x08, 0xb4000080);           /* cbz x0, 0x18 */
+	gc_store_le32(b.text + 0x0c, 0xf9400ffe);           /* ldr x30, [sp, #24] */
+	gc_store_le32(b.text + 0x10, 0x910083ff);           /* add sp, sp, #32 */
+	gc_store_le32(b.text + 0x14, 0xd65f03c0);           /* ret */
+	b.regs[PC] = CODE_AT(0x24);
+	b.regs[LR] = CODE_AT(0x20);
+	code_push(&b, SP + 24, CODE_AT(0x50));
+	unwind();
+	ck_frame(1, CODE_AT(0x50), "f1", GC_HOW_REGISTERS);
+	ck_assert_uint_eq(frames.list[1].sp, SP + 32);
+}
+END_TEST
+
 /** Left by the frame pointer alone the caller's sp is not known, but its tables and its frame pointer tell. */
 START_TEST(a64_tables_above_code_without_names)
 {
@@ -569,6 +672,12 @@ int main(void)
 	tcase_add_test(x86, x86_chain_of_code_without_names);
 	tcase_add_test(x86, x86_chain_must_go_up);
 	tcase_add_test(x86, x86_prologue_without_frame_pointer);
+	tcase_add_test(x86, x86_code_behind_a_return);
+	tcase_add_test(x86, x86_epilogue);
+	tcase_add_test(x86, x86_variable_frame);
+	tcase_add_test(x86, x86_variable_frame_without_frame_pointer);
+	tcase_add_test(x86, x86_call_of_a_function_that_jumped);
+	tcase_add_test(x86, x86_cold_part);
 	tcase_add_test(x86, x86_call_of_another_function);
 	tcase_add_test(x86, x86_sigreturn_by_its_code);
 	tcase_add_test(x86, x86_sigreturn_by_cfi);
@@ -581,6 +690,7 @@ int main(void)
 	tcase_add_test(a64, a64_call_of_data);
 	tcase_add_test(a64, a64_sigreturn_by_its_code);
 	tcase_add_test(a64, a64_frame_pointers);
+	tcase_add_test(a64, a64_code_behind_a_return);
 	tcase_add_test(a64, a64_tables_above_code_without_names);
 	suite_add_tcase(suite, a64);
 	runner = srunner_create(suite);
