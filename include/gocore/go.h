@@ -208,7 +208,6 @@ struct gc_go_state {
 	uint64_t fp, lr;
 	bool has_fp, has_lr;      /* has_lr: lr is the return address while the frame has none on the stack */
 	bool exact;               /* pc was interrupted: innermost, or below a signal or an injected call */
-	bool thrown;              /* the runtime gave up on this stack: it prints what the thread ran before apart */
 	bool as_call;             /* symbols as if pc were a return address, as old versions print them */
 	bool cross_to_c;          /* at a callback from C go on with the C frames (below), not with the Go frames behind */
 	enum gc_frame_how how;    /* for the next frame */
@@ -272,6 +271,9 @@ enum gc_code gc_go_unwind(struct gc_go *go, const struct gc_go_state *state, str
 enum gc_code gc_go_goroutine_stack(struct gc_go *go, const struct gc_goroutine *g, struct gc_frames *out,
 				   struct gc_go_stack_end *end, struct gc_error *err);
 
+/** Append the Go frames of an OS thread, from its registers on. */
+enum gc_code gc_go_thread_stack(struct gc_go *go, gc_tid tid, struct gc_frames *out, struct gc_error *err);
+
 /* Why it died */
 
 /** One link of the chain of panics, the oldest first. */
@@ -287,6 +289,7 @@ struct gc_go_panics {
 	struct gc_go_panic *list;
 	size_t count;
 	char *fatal;              /* text behind "fatal error: "; NULL: none */
+	gc_tid fatal_tid;         /* the thread that said so */
 };
 
 enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struct gc_error *err);

@@ -87,7 +87,6 @@ enum go_kind {
 	GO_KIND_SIGPANIC,   /* a signal handler faked the call of these two */
 	GO_KIND_PREEMPT,
 	GO_KIND_VDSO,       /* calls the vDSO on g0's stack */
-	GO_KIND_THROW,
 };
 
 struct go_pc {

@@ -456,18 +456,19 @@ static char *message_on(struct gc_go *go, const struct gc_thread *thread)
 	return text;
 }
 
-static char *find_message(struct gc_go *go)
+/** The first thread crashed; else look at those whose M throws. */
+static void find_message(struct gc_go *go, struct gc_go_panics *out)
 {
 	const struct gc_core *core = &go->p->core;
-	char *text = core->nthreads ? message_on(go, &core->threads[0]) : NULL;
 
-	for (size_t i = 1; i < core->nthreads && !text; i++) {
+	for (size_t i = 0; i < core->nthreads && !out->fatal; i++) {
 		const struct gc_go_m *m = gc_go_m_of_thread(go, core->threads[i].tid);
 
-		if (m && m->throwing)
-			text = message_on(go, &core->threads[i]);
+		if (i > 0 && (!m || !m->throwing))
+			continue;
+		out->fatal = message_on(go, &core->threads[i]);
+		out->fatal_tid = core->threads[i].tid;
 	}
-	return text;
 }
 
 enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struct gc_error *err)
@@ -478,7 +479,7 @@ enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struc
 	(void)err;
 	if (g)
 		read_chain(go, g, &panics);
-	panics.fatal = find_message(go);
+	find_message(go, &panics);
 	*out = panics;
 	return GC_OK;
 }

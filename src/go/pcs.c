@@ -27,8 +27,6 @@ static const struct {
 	{ "runtime.walltime", GO_KIND_VDSO },
 	{ "time.now", GO_KIND_VDSO },
 	{ "runtime.vgetrandom1", GO_KIND_VDSO },
-	{ "runtime.throw", GO_KIND_THROW },
-	{ "runtime.fatal", GO_KIND_THROW },
 };
 
 static enum go_kind kind_of(const char *name)

@@ -141,25 +141,6 @@ static void uninject(struct gc_go *go, enum go_kind kind, struct gc_go_state *s)
 	}
 }
 
-/** systemstack: the same function again, on the goroutine's stack. */
-static enum gc_go_step leave_systemstack(struct gc_go *go, const struct go_pc *what, struct gc_go_state *s,
-					 struct gc_error *err)
-{
-	struct gc_go_state other;
-
-	if (!curg_sched(go, s, &other))
-		return GC_GO_END;
-	if (s->thrown) { /* tracebackothers prints the goroutine from where it left its stack */
-		other.thrown = false;
-		*s = other;
-		return GC_GO_CALLER;
-	}
-	s->sp = other.sp;
-	s->switches = other.switches;
-	s->has_lr = false;
-	return unwind_frame(go, what, s, err);
-}
-
 /**
  * The stack pointer that asmcgocall had on the stack which it left. It keeps it
  * as a depth, for stacks move; or as it is, with no g, if it stayed on g0.
@@ -284,8 +265,10 @@ static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, s
 	switch ((enum go_kind)what->kind) {
 	case GO_KIND_SIGTRAMP:
 		return leave_sigtramp(go, what, s, err);
-	case GO_KIND_SYSTEMSTACK:
-		return exact ? unwind_frame(go, what, s, err) : leave_systemstack(go, what, s, err);
+	case GO_KIND_SYSTEMSTACK: /* on the goroutine's own stack systemstack_switch stands for it */
+		if (exact)
+			return unwind_frame(go, what, s, err);
+		return curg_sched(go, s, s) ? GC_GO_CALLER : GC_GO_END;
 	case GO_KIND_MORESTACK:
 		if (exact)
 			break;
@@ -313,9 +296,6 @@ static enum gc_go_step leave_frame(struct gc_go *go, const struct go_pc *what, s
 	case GO_KIND_VDSO:
 		if (!exact)
 			return leave_vdso(go, s);
-		break;
-	case GO_KIND_THROW:
-		s->thrown = true;
 		break;
 	case GO_KIND_PLAIN:
 		break;
@@ -430,7 +410,7 @@ enum gc_code gc_go_from_ucontext(const struct gc_go *go, struct gc_go_state *sta
 	s.has_fp = ucontext_reg(go, s.ucontext, arch->fp, &s.fp);
 	s.has_lr = ucontext_reg(go, s.ucontext, arch->ret, &s.lr);
 	s.exact = true;
-	s.as_call = s.thrown = false;
+	s.as_call = false;
 	s.how = GC_HOW_SIGNAL_FRAME;
 	*state = s;
 	return GC_OK;
@@ -549,6 +529,18 @@ enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, s
 		code = gc_fail(err, GC_E_NOT_FOUND, "thread %" PRId64 " has no registers", thread->tid);
 	gc_regs_deinit(&regs);
 	return code;
+}
+
+enum gc_code gc_go_thread_stack(struct gc_go *go, gc_tid tid, struct gc_frames *out, struct gc_error *err)
+{
+	const struct gc_thread *thread = thread_of(go, tid);
+	struct gc_go_state state;
+	enum gc_code code;
+
+	if (!thread)
+		return gc_fail(err, GC_E_NOT_FOUND, "no thread %" PRId64, tid);
+	code = go_thread_state(go, thread, &state, err);
+	return code == GC_OK ? gc_go_unwind(go, &state, out, NULL, err) : code;
 }
 
 /** Is one of the frames on the goroutine's stack? */

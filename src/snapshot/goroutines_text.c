@@ -96,29 +96,49 @@ static void put_frame(struct gc_buf *out, const struct gc_frame *frame, bool sam
 	gc_buf_char(out, '\n');
 }
 
+static bool is_runtime(const struct gc_frame *frame, const char *name)
+{
+	return frame->function && strncmp(frame->function, "runtime.", 8) == 0 &&
+	       strcmp(frame->function + 8, name) == 0;
+}
+
 /** How many frames are of the thread's own stack, on which the runtime gave up: it prints them apart (dopanic_m). */
 static size_t runtime_frames(const struct goroutine_view *view)
 {
-	for (size_t i = 1; i < view->nframes; i++) {
-		const char *function = view->frames[i].function, *above = view->frames[i - 1].function;
+	bool thrown = false;
 
-		if (function && above && strcmp(function, "runtime.systemstack_switch") == 0 &&
-		    strcmp(above, "runtime.systemstack") == 0)
-			return i;
+	for (size_t i = 0; i + 1 < view->nframes; i++) {
+		if (is_runtime(&view->frames[i], "systemstack") &&
+		    is_runtime(&view->frames[i + 1], "systemstack_switch"))
+			return thrown ? i + 1 : 0;
+		thrown |= is_runtime(&view->frames[i], "throw") || is_runtime(&view->frames[i], "fatal");
 	}
 	return 0;
 }
 
-static void put_runtime_stack(struct goroutines *g, const struct goroutine_view *view)
+static void put_runtime_stack(struct goroutines *g, const struct goroutine_view *view, size_t count)
 {
-	const size_t n = runtime_frames(view);
-
-	if (!n)
+	if (!count)
 		return;
 	gc_buf_str(&g->out, "runtime stack:\n");
-	for (size_t i = dying_frames(view); i < n; i++)
+	for (size_t i = dying_frames(view); i < count; i++)
 		put_frame(&g->out, &view->frames[i], false);
 	gc_buf_char(&g->out, '\n');
+}
+
+/** That of the thread which gave up, if it ran no goroutine: the scheduler found that all of them wait. */
+static void put_idle_stack(struct goroutines *g)
+{
+	const struct gc_go_m *m = gc_go_m_of_thread(g->go, g->panics.fatal_tid);
+	struct gc_frames frames = { .list = NULL };
+
+	if (g->panics.fatal && m && !m->curg &&
+	    gc_go_thread_stack(g->go, g->panics.fatal_tid, &frames, NULL) == GC_OK) {
+		const struct goroutine_view view = { .frames = frames.list, .nframes = frames.count };
+
+		put_runtime_stack(g, &view, frames.count);
+	}
+	gc_frames_deinit(&frames);
 }
 
 static void put_stack(struct goroutines *g, const struct goroutine_view *view, bool same)
@@ -167,7 +187,7 @@ static enum gc_code add_text(void *writer, struct goroutines *g, const struct go
 	const struct text_writer *w = writer;
 
 	(void)err;
-	put_runtime_stack(g, view);
+	put_runtime_stack(g, view, runtime_frames(view));
 	gc_buf_str(&g->out, "goroutine ");
 	put_uint(&g->out, view->g->goid);
 	if (w->minor >= 22)
@@ -262,6 +282,7 @@ static enum gc_code begin_text(void *writer, struct goroutines *g, struct gc_err
 		put_signal(&g->out, g->crashed);
 	if (g->out.len > before)
 		gc_buf_char(&g->out, '\n');
+	put_idle_stack(g);
 	return GC_OK;
 }
 
