@@ -290,6 +290,9 @@ struct gc_go_panics {
 	size_t count;
 	char *fatal;              /* text behind "fatal error: "; NULL: none */
 	gc_tid fatal_tid;         /* the thread that said so */
+	bool unsaid;              /* the runtime gave up before it printed the chain */
+	uint64_t stack_limit;     /* that a goroutine's stack went beyond; 0: none did, or the program has no symbols */
+	uint64_t stack_sp;        /* how far it had come */
 };
 
 enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struct gc_error *err);

@@ -165,6 +165,9 @@ struct gc_go {
 /** A word of the process's memory, quick for neighbours of the last one. */
 bool go_word(struct gc_go *go, uint64_t addr, uint64_t *out);
 
+/** A word at @off in what the program's symbols call @name. @return false if they do not */
+bool go_symbol_word(struct gc_go *go, const char *name, uint64_t off, uint64_t *out);
+
 /** Where an OS thread of the core is. */
 enum gc_code go_thread_state(struct gc_go *go, const struct gc_thread *thread, struct gc_go_state *out,
 			     struct gc_error *err);

@@ -433,9 +433,33 @@ static void set_minutes(struct reader *r)
 	}
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/** How many have the number of another one, which the runtime never gives twice. */
+static size_t count_equal(const struct gc_go *go)
+{
+	uint64_t *ids = malloc(go->count * sizeof(*ids) + 1);
+	size_t equal = 0;
+
+	for (size_t i = 0; ids && i < go->count; i++)
+		ids[i] = go->list[i].goid;
+	if (ids)
+		qsort(ids, go->count, sizeof(*ids), compare_ids);
+	for (size_t i = 1; ids && i < go->count; i++)
+		equal += ids[i] == ids[i - 1];
+	free(ids);
+	return equal;
+}
+
 static void report(const struct reader *r)
 {
 	const struct gc_go *go = r->go;
+	const size_t equal = count_equal(go);
 
 	if (go->nallgs > GC_MAX_GOROUTINES)
 		gc_problem(go->problems, "goroutines", "%" PRIu64 " of them; the first %u are read", go->nallgs,
@@ -448,6 +472,9 @@ static void report(const struct reader *r)
 			   r->damaged + r->twice, go->nallgs);
 	if (r->partly)
 		gc_problem(go->problems, "goroutines", "%zu of %zu are shown though they are partly damaged", r->partly,
+			   go->count);
+	if (equal)
+		gc_problem(go->problems, "goroutines", "%zu of %zu have a number that another one has, too", equal,
 			   go->count);
 	if (r->strays)
 		gc_problem(go->problems, "goroutines", "%zu that the runtime's list does not lead to were found in "

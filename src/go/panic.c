@@ -439,21 +439,26 @@ static char *message_of(struct gc_go *go, const struct gc_frame *f)
 	return NULL;
 }
 
-static char *message_on(struct gc_go *go, const struct gc_thread *thread)
+/** What a thread gave up with; fatalpanic prints the chain, and may do so before. */
+static void message_on(struct gc_go *go, const struct gc_thread *thread, struct gc_go_panics *out)
 {
 	struct gc_frames frames = { .list = NULL };
-	struct gc_go_state state;
-	char *text = NULL;
 
-	if (go_thread_state(go, thread, &state, NULL) == GC_OK && gc_go_unwind(go, &state, &frames, NULL, NULL) == GC_OK)
-		for (size_t i = 0; i < frames.count && !text; i++) {
-			const char *name = frames.list[i].function;
+	gc_go_thread_stack(go, thread->tid, &frames, NULL);
+	for (size_t i = 0; i < frames.count; i++) {
+		const char *name = frames.list[i].function;
 
-			if (name && (strcmp(name, "runtime.throw") == 0 || strcmp(name, "runtime.fatal") == 0))
-				text = message_of(go, &frames.list[i]);
+		if (!name)
+			continue;
+		if (!out->fatal && (strcmp(name, "runtime.throw") == 0 || strcmp(name, "runtime.fatal") == 0)) {
+			out->fatal = message_of(go, &frames.list[i]);
+			out->fatal_tid = thread->tid;
+			out->unsaid = out->fatal != NULL;
+		} else if (strcmp(name, "runtime.fatalpanic") == 0) {
+			out->unsaid = false;
 		}
+	}
 	gc_frames_deinit(&frames);
-	return text;
 }
 
 /** The first thread crashed; else look at those whose M throws. */
@@ -466,9 +471,19 @@ static void find_message(struct gc_go *go, struct gc_go_panics *out)
 
 		if (i > 0 && (!m || !m->throwing))
 			continue;
-		out->fatal = message_on(go, &core->threads[i]);
-		out->fatal_tid = core->threads[i].tid;
+		message_on(go, &core->threads[i], out);
 	}
+}
+
+/** newstack of runtime/stack.go; a call that pushed has taken its word already. */
+static void find_overflow(struct gc_go *go, struct gc_go_panics *out)
+{
+	const struct gc_go_m *m = gc_go_m_of_thread(go, out->fatal_tid);
+	const struct gc_goroutine *g = m ? gc_go_goroutine_at(go, m->curg) : NULL;
+
+	if (g && out->fatal && strcmp(out->fatal, "stack overflow") == 0 &&
+	    go_symbol_word(go, "runtime.maxstacksize", 0, &out->stack_limit))
+		out->stack_sp = g->sched_sp - go->abi->call_push;
 }
 
 enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struct gc_error *err)
@@ -480,6 +495,7 @@ enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struc
 	if (g)
 		read_chain(go, g, &panics);
 	find_message(go, &panics);
+	find_overflow(go, &panics);
 	*out = panics;
 	return GC_OK;
 }

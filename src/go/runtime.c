@@ -237,13 +237,12 @@ static void find_allgs(struct gc_go *go)
 
 /* The program's own symbols, if it has some */
 
-/** A word of the runtime's by its name; @return false if there is no such symbol. */
-static bool symbol_word(struct gc_go *go, const char *name, uint64_t off, uint64_t *out)
+bool go_symbol_word(struct gc_go *go, const char *name, uint64_t off, uint64_t *out)
 {
 	const struct gc_image *image = go->runtime->image;
 	struct gc_symbol sym;
 
-	return gc_elf_symbol_named(image->file, name, &sym) && go_word(go, sym.value + image->bias + off, out);
+	return image && image->file && image->has_bias && gc_elf_symbol_named(image->file, name, &sym) && go_word(go, sym.value + image->bias + off, out);
 }
 
 static void ask_symbols(struct gc_go *go)
@@ -257,9 +256,9 @@ static void ask_symbols(struct gc_go *go)
 	if (!go->m0 && gc_elf_symbol_named(image->file, "runtime.m0", &sym) && go_is_m(go, sym.value + image->bias))
 		go->m0 = sym.value + image->bias;
 	/* allgptr and allglen say the same as the slice, for those who read it without a lock (runtime/proc.go) */
-	if (!(symbol_word(go, "runtime.allgs", 0, &list) && symbol_word(go, "runtime.allgs", 8, &len) &&
+	if (!(go_symbol_word(go, "runtime.allgs", 0, &list) && go_symbol_word(go, "runtime.allgs", 8, &len) &&
 	      is_list(go, list, len))) {
-		if (!symbol_word(go, "runtime.allgptr", 0, &list) || !symbol_word(go, "runtime.allglen", 0, &len) ||
+		if (!go_symbol_word(go, "runtime.allgptr", 0, &list) || !go_symbol_word(go, "runtime.allglen", 0, &len) ||
 		    !is_list(go, list, len))
 			return;
 		gc_problem(go->problems, "Go runtime", "runtime.allgs is damaged; runtime.allgptr and allglen are used");

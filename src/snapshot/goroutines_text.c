@@ -108,8 +108,9 @@ static size_t runtime_frames(const struct goroutine_view *view)
 	bool thrown = false;
 
 	for (size_t i = 0; i + 1 < view->nframes; i++) {
-		if (is_runtime(&view->frames[i], "systemstack") &&
-		    is_runtime(&view->frames[i + 1], "systemstack_switch"))
+		if (is_runtime(&view->frames[i], "morestack") ||
+		    (is_runtime(&view->frames[i], "systemstack") &&
+		     is_runtime(&view->frames[i + 1], "systemstack_switch")))
 			return thrown ? i + 1 : 0;
 		thrown |= is_runtime(&view->frames[i], "throw") || is_runtime(&view->frames[i], "fatal");
 	}
@@ -260,6 +261,16 @@ static void put_signal(struct gc_buf *out, const struct gc_goroutine *g)
 		      g->sig_pc);
 }
 
+/** newstack of runtime/stack.go */
+static void put_stack_limit(struct goroutines *g)
+{
+	if (!g->panics.stack_limit || !g->crashed)
+		return;
+	gc_buf_printf(&g->out, "runtime: goroutine stack exceeds %" PRIu64 "-byte limit\n", g->panics.stack_limit);
+	gc_buf_printf(&g->out, "runtime: sp=0x%" PRIx64 " stack=[0x%" PRIx64 ", 0x%" PRIx64 "]\n",
+		      g->panics.stack_sp, g->crashed->stack_lo, g->crashed->stack_hi);
+}
+
 /** Why it died, before the goroutines; the order of fatalpanic, fatalthrow and dopanic_m. */
 static enum gc_code begin_text(void *writer, struct goroutines *g, struct gc_error *err)
 {
@@ -270,9 +281,10 @@ static enum gc_code begin_text(void *writer, struct goroutines *g, struct gc_err
 
 	(void)err;
 	w->minor = info ? gc_go_minor(info->version) : 0;
-	for (size_t i = 0; i < panics->count; i++)
+	for (size_t i = 0; i < panics->count && !panics->unsaid; i++)
 		if (i == 0 || !panics->list[i - 1].repanicked) /* printpanics prints it once */
 			put_panic(&g->out, &panics->list[i], i == 0 || panics->list[i - 1].goexit, w->minor);
+	put_stack_limit(g);
 	if (panics->fatal) {
 		gc_buf_str(&g->out, "fatal error: ");
 		put_message(&g->out, panics->fatal, w->minor);

@@ -34,6 +34,14 @@ type StrErr string
 
 func (e StrErr) Error() string { return "strerr:" + string(e) }
 
+type BadErr struct{}
+
+func (e BadErr) Error() string { panic("no text") }
+
+type WorseErr struct{}
+
+func (e WorseErr) Error() string { panic(Str{1}) }
+
 type IntErr int
 
 func (e IntErr) Error() string { return "interr " + strconv.Itoa(int(e)) }
@@ -182,6 +190,16 @@ func f(name string) {
 	case "deadlock2":
 		c := make(chan int)
 		<-c
+	case "printing":
+		panic(BadErr{})
+	case "printingtype":
+		panic(WorseErr{})
+	case "throwing": // while a panic runs what was deferred
+		defer func() {
+			var lock sync.Mutex
+			lock.Unlock()
+		}()
+		panic("behind it")
 	case "overflow":
 		debug.SetMaxStack(1 << 16)
 		overflow(1)

@@ -20,9 +20,10 @@ PROGRAM = os.path.join(HERE, 'crashes.go')
 
 
 def reason(text):
-    """What comes before the first stack, but for what the runtime says of its limits."""
-    head = re.split(r'^(?:goroutine \d+|runtime stack)', text, maxsplit=1, flags=re.M)[0]
-    return re.sub(r'^runtime: .*\n', '', head, flags=re.M)
+    """What comes before the first goroutine, the runtime's own stack too; without arguments."""
+    head = re.split(r'^goroutine \d+', text, maxsplit=1, flags=re.M)[0]
+    head = re.sub(r'^runtime: (?!goroutine stack exceeds|sp=).*\n', '', head, flags=re.M)
+    return re.sub(r'^(\S+?)\(.*\)\n(?=\t/)', r'\1(...)\n', head, flags=re.M)
 
 
 @unittest.skipUnless(shutil.which('go'), 'go is not installed')
@@ -75,7 +76,6 @@ class Crashes(unittest.TestCase):
                 self.assertEqual(next(iter(got)), first)
                 frames = got[first].frames[len(got[first].frames) - len(want[first].frames):]
                 self.assertEqual(frames, want[first].frames)
-                self.assertEqual('runtime stack:' in ours, frames[0].function == 'runtime.systemstack_switch')
 
 
 if __name__ == '__main__':

@@ -273,6 +273,11 @@ def wild_goids(s):
         s.poke(g + s.goid, WILD)
 
 
+def equal_goids(s):
+    for g in s.gs:
+        s.poke(g + s.goid, 1)
+
+
 def no_goroutines(s):
     for g in s.gs:
         s.poke(g, b'\xff' * 376)
@@ -396,6 +401,17 @@ class Damage(unittest.TestCase):
                 self.assertEqual(self.content(g), self.content(want[goid]))
             self.assertTrue(document['problems'])
         self.each((wild_goids,), check)
+
+    def test_numbers_equal(self):
+        """Each is shown by its own stack."""
+        def check(_kind, document, got, want):
+            self.assertEqual(set(got), {1})
+            self.assertEqual(len(document['goroutines']), len(want))
+            self.assertEqual(sorted(map(str, (self.content(g)['frames'] for g in document['goroutines']))),
+                             sorted(map(str, (self.content(g)['frames'] for g in want.values()))))
+            self.assertEqual([p['what'] for p in document['problems']],
+                             ['%d of %d have a number that another one has, too' % (len(want) - 1, len(want))])
+        self.each((equal_goids,), check)
 
     def test_goroutines_lost(self):
         def check(_kind, document, got, _want):
