@@ -32,6 +32,12 @@ enum gc_code gc_stack_tools_open(struct gc_stack_tools *tools, const struct gc_p
 				 struct gc_error *err);
 void gc_stack_tools_close(struct gc_stack_tools *tools);
 
+/*
+ * Frames of it that are wanted. A stack that overflowed has ten thousands, which say the same
+ * again and again and cost more than all the rest of a core.
+ */
+#define GC_CRASH_FRAMES 1024
+
 struct gc_crash {
 	/*
 	 * The thread. Where Go relays a signal to all threads (GOTRACEBACK=crash) the kernel dumps
@@ -41,7 +47,7 @@ struct gc_crash {
 	const struct gc_goroutine *goroutine; /* that it runs, or that panics; NULL: none */
 	int signal;                    /* of the fault, Linux number: SIGSEGV where Go made a SIGABRT of it; 0: none */
 	struct gc_regs regs;           /* of the thread; none are known without one */
-	struct gc_frames frames;       /* may be empty */
+	struct gc_frames frames;       /* the innermost GC_CRASH_FRAMES; may be empty */
 	struct gc_stack_end end;
 	struct gc_go_panics panics;    /* empty without Go */
 };
@@ -59,5 +65,8 @@ void gc_crash_deinit(struct gc_crash *crash);
  * @return its number, 0: unknown
  */
 int gc_frame_signal(const struct gc_process *p, const struct gc_frames *frames, size_t index, int *code);
+
+/** The address of the fault that it handles, if it is one of memory. @return false: unknown */
+bool gc_frame_fault(const struct gc_process *p, const struct gc_frames *frames, size_t index, uint64_t *addr);
 
 #endif

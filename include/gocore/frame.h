@@ -47,9 +47,10 @@ struct gc_frames {
 	struct gc_frame *list;
 	size_t count;
 	size_t cap;
+	size_t most;   /* that it takes; 0: GC_MAX_FRAMES */
 };
 
-/** Append. @return GC_E_LIMIT behind GC_MAX_FRAMES of them */
+/** Append. @return GC_E_LIMIT when there are as many as it takes */
 enum gc_code gc_frames_add(struct gc_frames *frames, const struct gc_frame *frame, struct gc_error *err);
 
 /** Empty the list and keep its storage. */

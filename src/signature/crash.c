@@ -9,29 +9,67 @@
 /* Threads that are looked at for the one that had the fault. */
 #define MAX_THREADS 4096
 
-int gc_frame_signal(const struct gc_process *p, const struct gc_frames *frames, size_t index, int *code)
+/* siginfo_t of 64-bit systems, asm-generic/siginfo.h. */
+#define SI_ERRNO 4
+#define SI_CODE  8
+#define SI_PID   16
+#define SI_ADDR  16
+#define SI_END   24
+
+/* No pid is larger: PID_MAX_LIMIT, include/linux/threads.h. */
+#define PID_MAX (4U << 20)
+
+/** The siginfo that the kernel left for the handler before @index. Without SA_SIGINFO it leaves there what was there. */
+static bool read_siginfo(const struct gc_process *p, const struct gc_frames *frames, size_t index, uint8_t info[SI_END])
 {
 	const struct gc_arch *arch = p->core.arch;
 	const struct gc_frame *handler;
 	uint64_t ucontext;
-	uint8_t info[12];
 	bool in_go;
 
-	*code = 0;
 	if (index == 0 || index >= frames->count || frames->list[index].how != GC_HOW_SIGNAL_FRAME)
-		return 0;
+		return false;
 	handler = &frames->list[index - 1];
 	in_go = handler->how == GC_HOW_PCLNTAB; /* Go's sigtramp; else the code that calls sigreturn */
 	if (in_go && !handler->cfa)
-		return 0;
+		return false;
 	ucontext = in_go ? handler->cfa + arch->go_abi.ucontext : handler->sp + arch->unwind.ucontext;
-	if (gc_space_read_all(&p->space, ucontext + (uint64_t)arch->unwind.siginfo, info, sizeof(info), NULL) != GC_OK)
+	return gc_space_read_all(&p->space, ucontext + (uint64_t)arch->unwind.siginfo, info, SI_END, NULL) == GC_OK;
+}
+
+/** Can the kernel have written it? */
+static bool is_siginfo(const uint8_t *info)
+{
+	const int32_t code = (int32_t)gc_load_le32(info + SI_CODE);
+	const bool has_pid = code == SI_USER || code == SI_QUEUE || code == SI_TKILL;
+
+	return gc_load_le32(info) <= 64 && gc_load_le32(info + SI_ERRNO) == 0 && code > -64 && code < 256 &&
+	       (!has_pid || gc_load_le32(info + SI_PID) < PID_MAX);
+}
+
+int gc_frame_signal(const struct gc_process *p, const struct gc_frames *frames, size_t index, int *code)
+{
+	uint8_t info[SI_END];
+
+	*code = 0;
+	if (!read_siginfo(p, frames, index, info) || !is_siginfo(info))
 		return 0;
-	/* si_signo, si_errno, si_code: asm-generic/siginfo.h. Without SA_SIGINFO the kernel leaves there what was there */
-	if (gc_load_le32(info) > 64 || gc_load_le32(info + 4) != 0)
-		return 0;
-	*code = (int32_t)gc_load_le32(info + 8);
-	return *code > -64 && *code < 256 ? (int)gc_load_le32(info) : 0;
+	*code = (int32_t)gc_load_le32(info + SI_CODE);
+	return (int)gc_load_le32(info);
+}
+
+bool gc_frame_fault(const struct gc_process *p, const struct gc_frames *frames, size_t index, uint64_t *addr)
+{
+	uint8_t info[SI_END];
+	int signal;
+
+	if (!read_siginfo(p, frames, index, info) || !is_siginfo(info))
+		return false;
+	signal = (int)gc_load_le32(info);
+	if ((signal != SIGSEGV && signal != SIGBUS) || (int32_t)gc_load_le32(info + SI_CODE) <= 0)
+		return false;
+	*addr = gc_load_le64(info + SI_ADDR);
+	return true;
 }
 
 /** Made by the kernel for what the thread itself did, and not sent by anyone. */
@@ -177,7 +215,7 @@ static enum gc_code find(struct gc_crash *c, const struct gc_stack_tools *tools,
 enum gc_code gc_crash_find(struct gc_crash *out, const struct gc_stack_tools *tools, struct gc_problems *problems,
 			   struct gc_error *err)
 {
-	struct gc_crash c = { .signal = tools->p->core.signal };
+	struct gc_crash c = { .signal = tools->p->core.signal, .frames = { .most = GC_CRASH_FRAMES } };
 	struct gc_error why;
 	enum gc_code code;
 

@@ -64,10 +64,13 @@ static void cut_abi_tags(char *name)
 	}
 }
 
-/** The parameters of a C++ function, and what stands behind them; those of a function pointer or operator() stay. */
+/**
+ * The parameters of a C++ function, and what stands behind them; those of a function pointer or operator() stay, and
+ * those in the name of a lambda: "main::{lambda(int)#1}::operator()(int) const".
+ */
 static void cut_parameters(char *name)
 {
-	unsigned angle = 0;
+	unsigned depth = 0; /* in <> and {} */
 
 	for (char *p = name; *p; p++) {
 		if (strncmp(p, "operator", 8) == 0) {
@@ -80,11 +83,11 @@ static void cut_parameters(char *name)
 			p += 20;
 			continue;
 		}
-		if (*p == '<')
-			angle++;
-		else if (*p == '>' && angle && p > name && p[-1] != '-')
-			angle--;
-		else if (*p == '(' && !angle && p > name) {
+		if (*p == '<' || *p == '{')
+			depth++;
+		else if ((*p == '}' || (*p == '>' && p > name && p[-1] != '-')) && depth)
+			depth--;
+		else if (*p == '(' && !depth && p > name) {
 			*p = '\0';
 			return;
 		}
@@ -137,6 +140,10 @@ static void cut_libc_alias(char *name)
 
 	if (plain_string_function(name))
 		return;
+	if (strcmp(name, "cfree") == 0) { /* an old name of free, at the same address */
+		memmove(name, name + 1, len);
+		return;
+	}
 	if (len > 5 && strcmp(name + len - 5, "_impl") == 0)
 		name[len - 5] = '\0';
 	for (size_t i = 0; i < GC_COUNT(prefixes); i++) {
@@ -215,7 +222,7 @@ bool sig_is_runtime(const struct gc_go *go, const struct gc_frame *frame)
 	for (size_t i = 0; i < GC_COUNT(prefixes); i++)
 		if (strncmp(frame->function, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;
-	return false;
+	return strcmp(frame->function, "panic") == 0; /* as tracebacks call runtime.gopanic */
 }
 
 void sig_frame_name(struct gc_buf *out, const struct gc_go *go, const struct gc_frame *frame)

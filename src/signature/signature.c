@@ -35,6 +35,7 @@ struct making {
 	struct sig_span span;
 	struct gc_buf exact, top;   /* the texts that exact is the hash of, and top */
 	size_t names;
+	bool in_program;            /* a name of it is in top that is not Go's runtime's */
 };
 
 /* What goes in. */
@@ -61,12 +62,45 @@ static void add_name(struct making *m, const struct gc_frame *frame)
 	m->names++;
 }
 
+/** Of frames of the C library in a row: the outermost one that has a name, else the outermost. */
+static bool is_called_by_program(const struct making *m, size_t i)
+{
+	const struct gc_frame *list = m->crash->frames.list;
+	bool named = list[i].function != NULL, more = false;
+
+	for (size_t next = i + 1; next < m->span.end && sig_is_libc(&list[next]); next++) {
+		if (list[next].function)
+			return false;
+		more = true;
+	}
+	for (size_t k = i; !named && k > m->span.first && sig_is_libc(&list[k - 1]); k--)
+		if (list[k - 1].function)
+			return false;
+	return named || !more;
+}
+
+/**
+ * Has the frame a name in top? The insides of the C library depend on its version, and have none where it is stripped:
+ * what counts is the function that the program called. The same goes for how Go's runtime gets from a panic to a
+ * deferred call.
+ */
+static bool has_name(const struct making *m, size_t i)
+{
+	const struct gc_frame *list = m->crash->frames.list;
+
+	if (sig_is_libc(&list[i]))
+		return is_called_by_program(m, i);
+	return !m->in_program || !sig_is_runtime(m->tools->go, &list[i]);
+}
+
 static void add_stack(struct making *m)
 {
 	for (size_t i = m->span.first; i < m->span.end; i++) {
 		const struct gc_frame *frame = &m->crash->frames.list[i];
 
-		add_name(m, frame);
+		if (has_name(m, i))
+			add_name(m, frame);
+		m->in_program |= frame->function && !sig_is_runtime(m->tools->go, frame);
 		if (!frame->inlined) /* it has the pc of the function that holds it */
 			sig_place(&m->exact, frame->image, frame->pc);
 	}
@@ -115,22 +149,36 @@ static void add_fatal(struct making *m)
 
 /* Which kind it is. */
 
+/** The address of the fault, where the frames that count begin. @return false: unknown */
+static bool fault_address(const struct making *m, uint64_t *addr)
+{
+	const struct gc_core *core = &m->tools->p->core;
+
+	if (m->crash->frames.list[m->span.first].how == GC_HOW_SIGNAL_FRAME) /* a handler ended the process */
+		return gc_frame_fault(m->tools->p, &m->crash->frames, m->span.first, addr);
+	if ((core->signal != SIGSEGV && core->signal != SIGBUS) || !core->has_siginfo || !core->siginfo.has_addr)
+		return false;
+	*addr = core->siginfo.addr;
+	return true;
+}
+
 /** The kernel's word for a stack overflow, and Go's. */
 static bool is_overflow(const struct making *m)
 {
 	const struct gc_crash *c = m->crash;
-	const struct gc_core *core = &m->tools->p->core;
-	uint64_t sp;
+	const struct gc_frame *frame = &c->frames.list[m->span.first];
+	uint64_t addr;
 
 	if (m->span.end - m->span.first < MIN_DEEP)
 		return false;
 	if (c->panics.fatal && strcmp(c->panics.fatal, "stack overflow") == 0)
 		return true;
-	if ((core->signal != SIGSEGV && core->signal != SIGBUS) || !core->has_siginfo || !core->siginfo.has_addr ||
-	    !c->regs.map || !gc_regs_u64(&c->regs, core->arch->sp, &sp))
-		return false;
-	return core->siginfo.addr - (sp - NEAR_SP) < NEAR_SP + core->page_size ||
-	       (c->frames.list[0].cfa > sp && core->siginfo.addr - sp < c->frames.list[0].cfa - sp);
+	if (fault_address(m, &addr))
+		return addr - (frame->sp - NEAR_SP) < NEAR_SP + m->tools->p->core.page_size ||
+		       (frame->cfa > frame->sp && addr - frame->sp < frame->cfa - frame->sp);
+	/* who wrote the core did not write the address, as QEMU does not: nothing else is so deep */
+	return !m->tools->p->core.has_siginfo && c->end.kind == GC_STACK_LIMIT &&
+	       (c->signal == SIGSEGV || c->signal == SIGBUS);
 }
 
 /** Is nothing of the program itself on the stack? */

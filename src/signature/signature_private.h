@@ -18,6 +18,9 @@ bool sig_is_skipped(const char *function);
 /** Where threads and programs begin: not part of any fault. */
 bool sig_is_start(const char *function);
 
+/** What calls the program's own code in Rust: nothing farther out is part of any fault. */
+bool sig_is_rust_start(const char *function);
+
 /** A frame of the C library, by the name of its file? */
 bool sig_is_libc(const struct gc_frame *frame);
 

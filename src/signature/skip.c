@@ -19,8 +19,6 @@ const struct gc_skip_rule gc_skip_rules[] = {
 	{ "__pthread_kill", "C library" },
 	{ "__pthread_kill_implementation*", "C library" },
 	{ "__pthread_kill_internal*", "C library" },
-	{ "__GI_abort", "C library" },
-	{ "__GI_raise", "C library" },
 	{ "__libc_message*", "C library" },
 	{ "__libc_fatal", "C library" },
 	{ "__assert", "C library" },
@@ -61,18 +59,23 @@ const struct gc_skip_rule gc_skip_rules[] = {
 	{ "rust_begin_unwind", "Rust" },
 	{ "__rust_start_panic", "Rust" },
 	{ "__rustc::rust_*", "Rust" },
-	{ "__rustc::__rust_start_panic", "Rust" },
+	{ "__rustc::__rust_*", "Rust" },
 	{ "core::panicking::*", "Rust" },
 	{ "core::option::expect_failed", "Rust" },
 	{ "core::option::unwrap_failed", "Rust" },
 	{ "core::result::unwrap_failed", "Rust" },
+	{ "core::cell::panic_*", "Rust" },
+	{ "alloc::alloc::handle_alloc_error*", "Rust" },
+	{ "alloc::raw_vec::capacity_overflow", "Rust" },
+	{ "alloc::raw_vec::handle_error", "Rust" },
 	{ "core::slice::index::slice_*_fail*", "Rust" },
 	{ "core::str::slice_error_fail*", "Rust" },
 	{ "std::panicking::*", "Rust" },
 	{ "std::process::abort", "Rust" },
 	{ "std::sys::*::abort_internal", "Rust" },
-	{ "std::sys_common::backtrace::__rust_end_short_backtrace", "Rust" },
-	{ "std::sys::backtrace::__rust_end_short_backtrace", "Rust" },
+	{ "std::sys::*::stack_overflow::*", "Rust" },
+	{ "std::sys_common::backtrace::__rust_end_short_backtrace*", "Rust" },
+	{ "std::sys::backtrace::__rust_end_short_backtrace*", "Rust" },
 	{ "panic_abort::*", "Rust" },
 	{ "__rust_start_panic::abort", "Rust" },
 	{ "panic", "Go runtime" },
@@ -111,8 +114,7 @@ static const char *const starts[] = {
 	"_start", "__libc_start_main*", "__libc_start_call_main", "__libc_start_main_impl", "generic_start_main*",
 	"start_thread", "clone", "clone3", "__clone", "__clone3", "thread_start", "__thread_start", "libc_start_main_stage2",
 	"runtime.main", "runtime.goexit*", "runtime.mstart*", "runtime.rt0_go*", "_rt0_*", "runtime.mcall*",
-	"std::rt::lang_start*", "std::sys_common::backtrace::__rust_begin_short_backtrace*",
-	"std::sys::backtrace::__rust_begin_short_backtrace*", "std::thread::*::thread_start",
+	"std::rt::lang_start*", "std::thread::*::thread_start",
 	"std::sys::*::thread_start",
 };
 
@@ -135,8 +137,11 @@ static bool is_listed(const char *function)
 bool sig_is_skipped(const char *function)
 {
 	struct gc_buf name = GC_BUF_INIT;
-	bool listed = is_listed(function);
+	bool listed;
 
+	if (strncmp(function, "__GI_", 5) == 0) /* what the C library calls its own functions: __GI___assert_fail */
+		function += 5;
+	listed = is_listed(function);
 	if (listed || !strchr(function, ':'))
 		return listed;
 	gc_signature_name(&name, function, false); /* std::terminate of "std::terminate()" */
@@ -151,6 +156,12 @@ bool sig_is_start(const char *function)
 		if (matches(starts[i], function))
 			return true;
 	return false;
+}
+
+bool sig_is_rust_start(const char *function)
+{
+	return matches("std::sys_common::backtrace::__rust_begin_short_backtrace*", function) ||
+	       matches("std::sys::backtrace::__rust_begin_short_backtrace*", function);
 }
 
 /** Is the frame in a file whose name is one of these? */

@@ -42,6 +42,16 @@ static size_t behind_handler(const struct gc_crash *crash, const struct gc_proce
 	return first;
 }
 
+/** Past frames without names of those libraries, if one of the table called them: raise() without its symbols. */
+static size_t behind_nameless(const struct gc_frames *frames, size_t first)
+{
+	size_t i = first;
+
+	while (i < frames->count && is_nameless(&frames->list[i]))
+		i++;
+	return first > 0 || (i < frames->count && is_skipped(&frames->list[i])) ? i : first;
+}
+
 static size_t skip_inner(const struct gc_crash *crash, const struct gc_process *p)
 {
 	const struct gc_frames *frames = &crash->frames;
@@ -49,9 +59,9 @@ static size_t skip_inner(const struct gc_crash *crash, const struct gc_process *
 
 	do {
 		before = first;
-		while (first < frames->count &&
-		       (is_skipped(&frames->list[first]) || (first > 0 && is_nameless(&frames->list[first]))))
+		while (first < frames->count && is_skipped(&frames->list[first]))
 			first++;
+		first = behind_nameless(frames, first);
 		if (first > 0)
 			first = behind_handler(crash, p, first);
 	} while (first != before);
@@ -78,6 +88,21 @@ static size_t behind_main(const struct gc_frames *frames, size_t first, size_t e
 	return end;
 }
 
+/** Rust's main, and the closure of a thread, are called by the library's own through a marker for its traceback. */
+static size_t behind_rust_start(const struct gc_frames *frames, size_t first, size_t end)
+{
+	size_t i = first;
+
+	while (i < end && !(frames->list[i].function && sig_is_rust_start(frames->list[i].function)))
+		i++;
+	if (i == end)
+		return end;
+	while (i > first + 1 && frames->list[i - 1].function &&
+	       strncmp(frames->list[i - 1].function, "core::ops::function::FnOnce::call_once", 38) == 0)
+		i--;
+	return i > first ? i : end;
+}
+
 struct sig_span sig_span_of(const struct gc_crash *crash, const struct gc_stack_tools *tools)
 {
 	struct sig_span span = { .first = skip_inner(crash, tools->p), .end = crash->frames.count };
@@ -85,5 +110,6 @@ struct sig_span sig_span_of(const struct gc_crash *crash, const struct gc_stack_
 	while (span.end > span.first && is_outer(&crash->frames.list[span.end - 1]))
 		span.end--;
 	span.end = behind_main(&crash->frames, span.first, span.end);
+	span.end = behind_rust_start(&crash->frames, span.first, span.end);
 	return span;
 }

@@ -23,8 +23,10 @@ const char *gc_frame_how_name(enum gc_frame_how how)
 
 enum gc_code gc_frames_add(struct gc_frames *frames, const struct gc_frame *frame, struct gc_error *err)
 {
-	if (frames->count >= GC_MAX_FRAMES)
-		return gc_fail(err, GC_E_LIMIT, "more than %d frames", GC_MAX_FRAMES);
+	const size_t most = frames->most ? frames->most : GC_MAX_FRAMES;
+
+	if (frames->count >= most)
+		return gc_fail(err, GC_E_LIMIT, "more than %zu frames", most);
 	if (frames->count == frames->cap) {
 		size_t cap = frames->cap ? 2 * frames->cap : 32;
 		struct gc_frame *list = realloc(frames->list, cap * sizeof(*list));

@@ -26,6 +26,7 @@ static const struct {
 	{ "int max<int>(int, int)", "max<int>", false },
 	{ "(anonymous namespace)::helper(int)", "(anonymous namespace)::helper", false },
 	{ "app::Functor::operator()(int) const", "app::Functor::operator()", false },
+	{ "main::{lambda(int*)#1}::operator()(int*) const", "main::{lambda(int*)#1}::operator()", false },
 	{ "make[abi:cxx11](int)", "make", false },
 	{ "core::run::h0123456789abcdef", "core::run", false },
 	{ "_cgo_14b577a6476c_Cfunc_c_inner", "_cgo_Cfunc_c_inner", false },
@@ -65,6 +66,7 @@ START_TEST(test_libc_names)
 	check_libc_name("__GI_raise", "raise");
 	check_libc_name("__libc_free", "free");
 	check_libc_name("free", "free");
+	check_libc_name("cfree", "free");
 }
 END_TEST
 
@@ -88,6 +90,8 @@ START_TEST(test_skipped)
 	static const char *const skipped[] = {
 		"abort", "raise", "__GI_raise", "__pthread_kill_implementation.constprop.0", "std::terminate()",
 		"__assert_fail", "__memcpy_chk_fail", "panic", "runtime.panicmem", "runtime.sigpanic",
+		"__GI___assert_fail", "__rustc::__rust_abort", "core::cell::panic_already_borrowed",
+		"std::sys::backtrace::__rust_end_short_backtrace::<std::panicking::panic_handler::{closure#0}, !>",
 		"core::panicking::panic_fmt", "core::panicking::panic::h0123456789abcdef",
 	};
 	static const char *const kept[] = { "main", "abort_transaction", "main.panic", "app::raise", "runtime.mapassign" };
@@ -96,6 +100,47 @@ START_TEST(test_skipped)
 		ck_assert_msg(sig_is_skipped(skipped[i]), "%s", skipped[i]);
 	for (size_t i = 0; i < GC_COUNT(kept); i++)
 		ck_assert_msg(!sig_is_skipped(kept[i]), "%s", kept[i]);
+}
+END_TEST
+
+/** The span of a stack; "-" is a frame of the C library that has no name, "@f" one that has. */
+static struct sig_span span_of(const char *const *functions, size_t count)
+{
+	static const struct gc_image libc = { .path = "/lib/libc.so.6", .base = 0x1000 }, own = { .path = "/t/x" };
+	struct gc_crash crash = { .thread = NULL };
+	const struct gc_stack_tools tools = { .p = NULL };
+	struct sig_span span;
+
+	for (size_t i = 0; i < count; i++) {
+		const bool in_libc = functions[i][0] == '-' || functions[i][0] == '@';
+		const struct gc_frame frame = {
+			.pc = 0x1005, .image = in_libc ? &libc : &own,
+			.function = functions[i][0] == '-' ? NULL : functions[i] + in_libc,
+		};
+
+		ck_assert_int_eq(gc_frames_add(&crash.frames, &frame, NULL), GC_OK);
+	}
+	span = sig_span_of(&crash, &tools);
+	gc_frames_deinit(&crash.frames);
+	return span;
+}
+
+#define CHECK_SPAN(begin, behind, ...) do { \
+	static const char *const functions_[] = { __VA_ARGS__ }; \
+	const struct sig_span span_ = span_of(functions_, GC_COUNT(functions_)); \
+	ck_assert_uint_eq(span_.first, begin); \
+	ck_assert_uint_eq(span_.end, behind); \
+} while (0)
+
+START_TEST(test_span)
+{
+	CHECK_SPAN(0, 2, "f", "main", "@__libc_start_call_main", "_start");
+	CHECK_SPAN(0, 2, "f", "main", "-", "@__libc_start_main", "_start");
+	CHECK_SPAN(5, 7, "-", "@raise", "@abort", "-", "@__assert_fail", "f", "main", "-"); /* no symbols */
+	CHECK_SPAN(0, 3, "-", "@qsort", "main", "-"); /* nameless, but no way to end a process */
+	CHECK_SPAN(2, 3, "std::sys::pal::unix::abort_internal", "std::process::abort", "r::main",
+		   "core::ops::function::FnOnce::call_once", "std::sys::backtrace::__rust_begin_short_backtrace",
+		   "std::rt::lang_start::{{closure}}", "std::rt::lang_start", "main", "-");
 }
 END_TEST
 
@@ -232,6 +277,7 @@ int main(void)
 	tcase_add_test(t, test_libc_names);
 	tcase_add_test(t, test_nameless);
 	tcase_add_test(t, test_skipped);
+	tcase_add_test(t, test_span);
 	tcase_add_test(t, test_documented);
 	tcase_add_test(t, test_recursion);
 	tcase_add_test(t, test_shards);
