@@ -7,9 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/unpack.h"
+
+/* Of a file that is unpacked: with all its holes, still a matter of minutes. */
+#define MAX_UNPACKED (1ULL << 38)
 
 /** One gc_input_open call. */
 struct opening {
@@ -128,6 +132,17 @@ static enum gc_code open_target(const struct opening *o, const char *dir, int *o
 	return GC_OK;
 }
 
+/** What unpacking may take of the file system that @fd lies on: a sixteenth stays free for others. */
+static uint64_t usable_room(int fd)
+{
+	struct statfs fs;
+	uint64_t room;
+
+	if (fstatfs(fd, &fs) != 0 || __builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_bsize, &room))
+		return UINT64_MAX; /* writing fails when it is full */
+	return room - room / 16;
+}
+
 /** Put the unpacked bytes in the place of the stream. */
 static enum gc_code unpack_stream(struct opening *o, struct gc_stream *s, struct gc_error *err)
 {
@@ -144,6 +159,8 @@ static enum gc_code unpack_stream(struct opening *o, struct gc_stream *s, struct
 
 	if (code != GC_OK)
 		return code;
+	job.max_size = MAX_UNPACKED;
+	job.max_data = usable_room(job.to);
 	code = gc_unpack(&job, &size, err);
 	if (code == GC_OK && size == 0)
 		code = gc_fail(err, GC_E_FORMAT, "compressed with %s, is empty inside",

@@ -277,6 +277,7 @@ struct unpacker {
 	uint8_t *out;
 	size_t out_len;
 	uint64_t out_off;   /* of out in the file */
+	uint64_t data;      /* bytes written */
 	struct timespec told; /* when progress was last called */
 };
 
@@ -316,18 +317,38 @@ static bool is_zero(const uint8_t *bytes, size_t len)
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
 }
 
+/** A few bytes can unpack to as many as one likes. */
+static enum gc_code check_limits(const struct unpacker *u, size_t data, struct gc_error *err)
+{
+	const struct gc_unpack_job *job = u->job;
+
+	if (data > job->max_data - u->data)
+		return gc_fail(err, GC_E_LIMIT, "no room in %s for the unpacked file (%.1f MiB of it so far; the rest "
+			       "of the disk stays free): set TMPDIR to a directory with more", job->to_dir,
+			       (double)u->out_off / 0x1p20);
+	if (u->out_len > job->max_size - u->out_off)
+		return gc_fail(err, GC_E_LIMIT, "unpacks to more than %.0f GiB, which is not done for you: "
+			       "if it is a core, unpack it yourself and give that file", (double)job->max_size / 0x1p30);
+	return GC_OK;
+}
+
 /** Write runs of blocks that are not zero; the others stay holes. */
 static enum gc_code flush(struct unpacker *u, struct gc_error *err)
 {
 	size_t at = 0, run;
-	enum gc_code code;
+	enum gc_code code = check_limits(u, 0, err);
 
+	if (code != GC_OK)
+		return code;
 	while (at < u->out_len) {
 		for (run = at; run < u->out_len && !is_zero(u->out + run, block_len(u, run));)
 			run += block_len(u, run);
-		code = write_at(u, u->out + at, run - at, u->out_off + at, err);
+		code = check_limits(u, run - at, err);
+		if (code == GC_OK)
+			code = write_at(u, u->out + at, run - at, u->out_off + at, err);
 		if (code != GC_OK)
 			return code;
+		u->data += run - at;
 		at = run < u->out_len ? run + block_len(u, run) : run;
 	}
 	u->out_off += u->out_len;

@@ -34,11 +34,13 @@ struct gc_unpack_job {
 	uint64_t from_size;           /* for progress; 0: unknown */
 	int to;                       /* empty file; zero blocks become holes */
 	const char *to_dir;           /* for messages */
+	uint64_t max_size;            /* of the result; what is longer is no core but a trap */
+	uint64_t max_data;            /* of it that is not zero, which takes room */
 	gc_progress_fn *progress;     /* may be NULL */
 	void *data;
 };
 
-/** @param size  length of the result */
+/** @param size  length of the result. GC_E_LIMIT: it would be longer, or take more room, than it may */
 enum gc_code gc_unpack(const struct gc_unpack_job *job, uint64_t *size, struct gc_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,8 @@
 
 #include "gocore/buf.h"
 #include "gocore/input.h"
+
+#include "core/unpack.h"
 
 #define MIB (1024 * 1024)
 
@@ -215,6 +218,53 @@ START_TEST(packed_file_is_unpacked)
 	ck_assert_uint_lt((uint64_t)st.st_blocks * 512, 400000);
 	ck_assert_uint_eq(st.st_nlink, 0);
 	gc_input_close(&in);
+	gc_buf_deinit(&packed);
+	free(bytes);
+}
+END_TEST
+
+/** Unpack @packed with limits. */
+static enum gc_code unpack_at_most(const struct gc_buf *packed, uint64_t max_size, uint64_t max_data,
+				   struct gc_error *err)
+{
+	struct gc_stream stream;
+	struct gc_unpack_job job = {
+		.codec = gc_codec_by_magic((const uint8_t *)packed->data, packed->len), .from = &stream, .to = memfd_create("unpacked", 0),
+		.to_dir = "/nowhere", .max_size = max_size, .max_data = max_data,
+	};
+	int from = memfd_create("packed", 0);
+	uint64_t size = 0;
+	enum gc_code code;
+
+	ck_assert_int_eq(write(from, packed->data, packed->len), (ssize_t)packed->len);
+	lseek(from, 0, SEEK_SET);
+	ck_assert_int_eq(gc_stream_init(&stream, from, err), GC_OK);
+	code = gc_unpack(&job, &size, err);
+	gc_stream_deinit(&stream);
+	close(from);
+	close(job.to);
+	return code;
+}
+
+/** Zeros take no room but are counted; what is not zero has to fit beside what others need. */
+START_TEST(packed_bombs_end)
+{
+	const struct format *f = &formats[_i];
+	const size_t len = 8 << 20;
+	struct gc_buf zeros = GC_BUF_INIT, packed = GC_BUF_INIT;
+	struct gc_error err;
+	uint8_t *bytes = calloc(1, len);
+
+	f->pack(&zeros, bytes, len);
+	memset(bytes, 1, len);
+	f->pack(&packed, bytes, len);
+	ck_assert_int_eq(unpack_at_most(&zeros, len, 0, &err), GC_OK);
+	ck_assert_int_eq(unpack_at_most(&zeros, len - 1, 0, &err), GC_E_LIMIT);
+	ck_assert_msg(strstr(err.text, "unpack it yourself") != NULL, "%s", err.text);
+	ck_assert_int_eq(unpack_at_most(&packed, len, len, &err), GC_OK);
+	ck_assert_int_eq(unpack_at_most(&packed, len, len / 2, &err), GC_E_LIMIT);
+	ck_assert_msg(strstr(err.text, "no room in /nowhere for the unpacked file (4.0 MiB") != NULL, "%s", err.text);
+	gc_buf_deinit(&zeros);
 	gc_buf_deinit(&packed);
 	free(bytes);
 }
@@ -514,6 +564,7 @@ static Suite *suite(void)
 	tcase_add_test(t, plain_file_is_mapped);
 	tcase_add_test(t, useless_files_are_refused);
 	tcase_add_loop_test(t, packed_file_is_unpacked, 0, n);
+	tcase_add_loop_test(t, packed_bombs_end, 0, n);
 	tcase_add_loop_test(t, several_frames_are_one_file, 0, n);
 	tcase_add_test(t, skippable_frames_and_padding);
 	tcase_add_loop_test(t, stream_that_ends_early, 0, n);
