@@ -369,6 +369,9 @@ const struct gc_arch gc_arch_aarch64 = {
 	},
 	.syscalls = &aarch64_syscalls,
 	.insn_len = 4,
+	.sp_align = 16, /* SCTLR_EL1.SA0, which Linux sets */
+	.landing_row = ROW_CPSR,
+	.landing_mask = 3 << 10, /* PSTATE.BTYPE, which the landing instruction would have cleared */
 	.user_end = (uint64_t)1 << 52, /* with the largest virtual addresses (FEAT_LVA) */
 	.accesses = aarch64_accesses,
 };

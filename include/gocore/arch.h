@@ -316,6 +316,9 @@ struct gc_arch {
 	size_t nwholes;
 
 	uint8_t insn_len;            /* of every instruction; 0: they differ */
+	uint8_t sp_align;            /* accesses by sp fail where it is no multiple of this; 0: they work */
+	int16_t landing_row;         /* flags that say that a branch was made that needs a place marked for it... */
+	uint64_t landing_mask;       /* ...when any of these is set; 0: branches may go anywhere */
 	uint64_t user_end;           /* no pointer to user memory is as high; with the sign bit set it is the kernel's */
 
 	/**

@@ -113,13 +113,29 @@ static bool judge_breakpoint_before(struct gc_snap_verdict *v, const struct gc_r
 	return f->has_insn && judge_trap(v, f);
 }
 
-static bool judge_illegal(struct gc_snap_verdict *v, const struct gc_snap_fault *f)
+/** Branches by a register may only go to instructions that are marked for it, in pages that ask for that. */
+static bool judge_landing(struct gc_snap_verdict *v, const struct gc_regs *regs, const struct gc_snap_fault *f)
+{
+	const struct gc_arch *arch = regs->map->arch;
+	uint64_t flags;
+
+	if (!f->has_insn || !arch->landing_mask || !gc_regs_u64(regs, arch->landing_row, &flags) ||
+	    !(flags & arch->landing_mask))
+		return false;
+	v->reason = "branch-target";
+	gc_buf_printf(&v->text, "%s: a branch by a register led here, which is not marked as a target (BTI)", f->insn.text);
+	return true;
+}
+
+static bool judge_illegal(struct gc_snap_verdict *v, const struct gc_regs *regs, const struct gc_snap_fault *f)
 {
 	uint8_t bytes[SHOWN_BYTES];
 	size_t got, len = v->s->p->core.arch->insn_len ? v->s->p->core.arch->insn_len : sizeof(bytes);
 
 	if (gc_space_read(&v->s->p->space, f->pc, bytes, len < sizeof(bytes) ? len : sizeof(bytes), &got, NULL) != GC_OK)
 		return false;
+	if (judge_landing(v, regs, f))
+		return true;
 	v->reason = "illegal-instruction";
 	if (f->has_insn) {
 		gc_buf_printf(&v->text, "%s: no instruction for this processor, or not allowed here", f->insn.text);
@@ -157,7 +173,7 @@ bool gc_fault_judge_instruction(struct gc_snap_verdict *v, const struct gc_regs 
 	case FAULT_FPE:
 		return f->has_insn && f->facts.kind == GC_INSTRUCTION_DIVIDE && judge_division(v, regs, f);
 	case FAULT_ILL:
-		return is_trap ? judge_trap(v, f) : judge_illegal(v, f);
+		return is_trap ? judge_trap(v, f) : judge_illegal(v, regs, f);
 	case FAULT_TRAP:
 		return is_trap ? judge_trap(v, f) : judge_breakpoint_before(v, regs, f);
 	default:

@@ -179,18 +179,32 @@ bool gc_fault_judge_number(struct gc_snap_verdict *v, uint64_t addr)
 }
 
 /** General protection at an access of that size to an address that is none of its multiples. */
-static bool is_misaligned(const struct gc_snap_fault *f)
-{
-	return (f->signo == FAULT_BUS && f->code == FAULT_BUS_ADRALN) ||
-	       (f->by_access && f->code == FAULT_SI_KERNEL && f->access.size > 1 && f->access.addr % f->access.size);
-}
-
-static void judge_alignment(struct gc_snap_verdict *v, const struct gc_snap_fault *f)
+static bool is_misaligned(const struct gc_snap_verdict *v, const struct gc_snap_fault *f)
 {
 	const uint64_t insn_len = v->s->p->core.arch->insn_len;
 
+	return (f->signo == FAULT_BUS && f->code == FAULT_BUS_ADRALN) ||
+	       (f->signo == FAULT_BUS && f->execute && insn_len && f->address % insn_len) ||
+	       (f->by_access && f->code == FAULT_SI_KERNEL && f->access.size > 1 && f->access.addr % f->access.size);
+}
+
+static bool is_misaligned_sp(const struct gc_snap_thread *t, const struct gc_snap_fault *f)
+{
+	const struct gc_arch *arch = t->regs->map->arch;
+	uint64_t sp;
+
+	return arch->sp_align && gc_regs_u64(t->regs, arch->sp, &sp) && sp == f->address && sp % arch->sp_align;
+}
+
+static void judge_alignment(struct gc_snap_verdict *v, const struct gc_snap_thread *t, const struct gc_snap_fault *f)
+{
+	const struct gc_arch *arch = v->s->p->core.arch;
+	const uint64_t insn_len = arch->insn_len;
+
 	v->reason = "misaligned";
-	if (f->execute && insn_len)
+	if (is_misaligned_sp(t, f))
+		gc_buf_printf(&v->text, "in the stack pointer, which is not a multiple of %u", arch->sp_align);
+	else if (f->execute && insn_len)
 		gc_buf_printf(&v->text, "not a multiple of %" PRIu64 ", as those of all instructions are", insn_len);
 	else if (f->by_access && f->access.size > 1)
 		gc_buf_printf(&v->text, "not a multiple of %" PRIu64 ", as this access needs", (uint64_t)f->access.size);
@@ -199,10 +213,10 @@ static void judge_alignment(struct gc_snap_verdict *v, const struct gc_snap_faul
 }
 
 /** What the kernel's code says. */
-static bool judge_code(struct gc_snap_verdict *v, const struct gc_snap_fault *f)
+static bool judge_code(struct gc_snap_verdict *v, const struct gc_snap_thread *t, const struct gc_snap_fault *f)
 {
-	if (is_misaligned(f)) {
-		judge_alignment(v, f);
+	if (is_misaligned(v, f)) {
+		judge_alignment(v, t, f);
 	} else if (f->signo == FAULT_SEGV && f->code == FAULT_SEGV_PKUERR) {
 		v->reason = "protection-key";
 		gc_buf_str(&v->text, "protected by a memory protection key");
@@ -212,13 +226,31 @@ static bool judge_code(struct gc_snap_verdict *v, const struct gc_snap_fault *f)
 	return true;
 }
 
+/**
+ * A signature that does not match leaves a mark in the upper bits, so that the
+ * branch fails (Arm ARM, "Pointer authentication", AuthIA).
+ */
+static bool judge_signature(struct gc_snap_verdict *v, const struct gc_snap_fault *f, uint64_t addr)
+{
+	const struct gc_arch *arch = v->s->p->core.arch;
+	const uint64_t clean = addr & ((UINT64_C(1) << 48) - 1);
+	const struct gc_range *r = gc_space_find(&v->s->p->space, clean);
+
+	if (!f->execute || !arch->clean_code || clean == addr || !r || !gc_fault_knows_flags(r) || !(r->flags & PF_X))
+		return false;
+	v->reason = "bad-signature";
+	gc_buf_printf(&v->text, "is 0x%" PRIx64 ", which is code, with other upper bits: a signature (PAC) that did "
+		      "not match, or a damaged pointer", clean);
+	return true;
+}
+
 void gc_fault_judge_place(struct gc_snap_verdict *v, const struct gc_snap_thread *t, const struct gc_snap_fault *f)
 {
 	uint64_t addr = gc_fault_clean(v->s, f->address);
 	size_t index = gc_space_index(&v->s->p->space, addr);
 	const struct gc_range *r = range_at(v->s, index);
 
-	if (judge_tags(v, f) || gc_fault_judge_number(v, addr) || judge_code(v, f))
+	if (judge_tags(v, f) || judge_signature(v, f, addr) || gc_fault_judge_number(v, addr) || judge_code(v, t, f))
 		return;
 	if (r && r->start <= addr)
 		judge_mapped(v, t, f, addr, index);

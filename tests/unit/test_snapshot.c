@@ -398,6 +398,66 @@ START_TEST(code_aarch64)
 }
 END_TEST
 
+/* What only aarch64 can die of. */
+
+static json_t *crash_aarch64(uint32_t insn, uint64_t pc, int signal, int code, uint64_t addr)
+{
+	gc_store_le32(page + ENTRY, insn);
+	words[31] = words[31] ? words[31] : STACK + 0x1800;
+	words[32] = pc;
+	builder_init(&b, EM_AARCH64);
+	add_thread(EM_AARCH64, 73, signal, code, addr);
+	add_memory();
+	return json_object_get(open_snapshot(), "fault");
+}
+
+START_TEST(a64_breakpoint)
+{
+	expect(crash_aarch64(0xd4200020, CODE + ENTRY, 5, 1, CODE + ENTRY), "trap",
+	       "brk #0x1: a breakpoint instruction in the program");
+}
+END_TEST
+
+START_TEST(a64_misaligned_pc)
+{
+	const json_t *fault = crash_aarch64(0xd503201f, CODE + ENTRY + 2, 7, 1, CODE + ENTRY + 2);
+
+	ck_assert_str_eq(gc_json_str(fault, "reason"), "misaligned");
+	ck_assert_ptr_nonnull(strstr(gc_json_str(fault, "text"), "not a multiple of 4, as those of all instructions are"));
+}
+END_TEST
+
+/* do_sp_pc_abort of arch/arm64/mm/fault.c: the address is that of the stack pointer */
+START_TEST(a64_misaligned_sp)
+{
+	const json_t *fault;
+
+	words[31] = STACK + 0x1801;
+	fault = crash_aarch64(0xf94007e1, CODE + ENTRY, 7, 1, STACK + 0x1801); /* ldr x1, [sp, #8] */
+	ck_assert_str_eq(gc_json_str(fault, "reason"), "misaligned");
+	ck_assert_ptr_nonnull(strstr(gc_json_str(fault, "text"), "in the stack pointer, which is not a multiple of 16"));
+}
+END_TEST
+
+START_TEST(a64_bad_signature)
+{
+	const uint64_t pc = (CODE + ENTRY) | UINT64_C(1) << 53; /* what autia makes of a wrong one */
+	const json_t *fault = crash_aarch64(0xd503201f, pc, SEGV, 1, pc);
+
+	ck_assert_str_eq(gc_json_str(fault, "reason"), "bad-signature");
+	ck_assert_ptr_nonnull(strstr(gc_json_str(fault, "text"), "which is code, with other upper bits: a signature (PAC)"));
+}
+END_TEST
+
+/* el0_bti of arch/arm64/kernel/entry-common.c: SIGILL, ILL_ILLOPC, with PSTATE.BTYPE as the branch set it */
+START_TEST(a64_no_landing)
+{
+	words[33] = 2 << 10;
+	expect(crash_aarch64(0xd503201f, CODE + ENTRY, 4, 1, CODE + ENTRY), "branch-target",
+	       "nop: a branch by a register led here, which is not marked as a target (BTI)");
+}
+END_TEST
+
 START_TEST(registers)
 {
 	static const size_t counts[] = { [GC_REGISTERS_GENERAL] = 27, [GC_REGISTERS_ALL] = 27, [GC_REGISTERS_NONE] = 0 };
@@ -597,6 +657,11 @@ int main(void)
 	tcase_add_test(tc, code_from_pc_only);
 	tcase_add_test(tc, code_at_the_end_of_memory);
 	tcase_add_test(tc, code_aarch64);
+	tcase_add_test(tc, a64_breakpoint);
+	tcase_add_test(tc, a64_misaligned_pc);
+	tcase_add_test(tc, a64_misaligned_sp);
+	tcase_add_test(tc, a64_bad_signature);
+	tcase_add_test(tc, a64_no_landing);
 	tcase_add_loop_test(tc, registers, 0, 3);
 	tcase_add_test(tc, environment);
 	tcase_add_loop_test(tc, damaged_environment, 0, 3);
