@@ -27,8 +27,20 @@ WAYS = ['- 1', '- 2', '- 3', '- 4', '- 5', '- 6', '- 7', '- 8', 'recursive', 'va
         'in_handler', 'in_nested_handlers', 'on_other_stack', 'interrupted', 'after_longjmp', 'thread_dies', 'main_dies',
         'by_pointer_elsewhere']
 
+# Every build takes gdb several seconds, so that all of it is only done on request.
+ALL = bool(os.environ.get('GOCORE_NATIVE'))
+QUICK_WAYS = ['- 1', '- 5', '- 7', 'recursive', 'in_qsort', 'call_null', 'in_nested_handlers', 'interrupted']
+QUICK_BUILDS = ['O2']
+
+WITHOUT_TABLES = ' -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-exceptions'
+
 # Two names of one address, of which gdb takes another.
 SAME_ADDRESS = {'__libc_start_main_impl': '__libc_start_main'}
+
+
+def names(frames):
+    """Functions alone: without tables nothing is said of lines and jumps. Of libraries both know the same."""
+    return [name for name, line in frames]
 
 
 def frames_of_gdb(text):
@@ -66,6 +78,7 @@ class Native(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.TemporaryDirectory()
         self.addCleanup(self.dir.cleanup)
+        self.ways = WAYS if ALL else QUICK_WAYS
         self.gdbs = gocore.gdbs()
         if not self.gdbs:
             self.skipTest('no gdb')
@@ -73,19 +86,19 @@ class Native(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.dir.name, name)
 
-    def build(self, name):
-        command = BUILDS[name].split()
+    def build(self, name, command):
+        command = command.split()
         if not shutil.which(command[0]):
             self.skipTest(command[0] + ' is not installed')
         done = subprocess.run(command + ['-pthread', '-w', '-o', self.path(name)] + SOURCES, capture_output=True, text=True)
         if done.returncode:
-            self.skipTest('%s: %s' % (BUILDS[name], done.stderr[-200:]))
+            self.skipTest('%s: %s' % (command, done.stderr[-200:]))
 
     def die(self, name):
-        """Let the program die in all ways under gdb, which writes a core of each."""
+        """Let the program die in all ways under gdb, which writes a core of each: "core0", ..."""
         script = ['set pagination off', 'set confirm off', 'set debuginfod enabled off', 'set width 0',
                   'handle SIGUSR1 SIGUSR2 SIGALRM nostop noprint pass', 'set startup-with-shell off', 'file ' + name]
-        for n, way in enumerate(WAYS):
+        for n, way in enumerate(self.ways):
             script += ['run ' + way, 'generate-core-file core%d' % n]
         subprocess.run([self.gdbs[0], '-nx', '-batch'] + [w for line in script for w in ('-ex', line)],
                        cwd=self.dir.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -103,25 +116,59 @@ class Native(unittest.TestCase):
                               text=True, errors='replace', timeout=300 * gocore.SLOW)
         return [frames_of_gdb(text) for text in done.stdout.split('@@@\n')[1:]]
 
+    def cores(self):
+        return [n for n in range(len(self.ways)) if os.path.exists(self.path('core%d' % n))]
+
+    def ours(self, n, name):
+        done = gocore.run_stub('snapshot', '--json', self.path('core%d' % n), self.path(name))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return frames_of(json.loads(done.stdout))
+
     def check_build(self, name):
-        self.build(name)
+        self.build(name, BUILDS[name])
         self.die(name)
         compared = 0
-        ways = [n for n in range(len(WAYS)) if os.path.exists(self.path('core%d' % n))]
-        for n, theirs in zip(ways, self.ask_gdb(name, ways)):
-            with self.subTest(way=WAYS[n]):
-                done = gocore.run_stub('snapshot', '--json', self.path('core%d' % n), self.path(name))
-                self.assertEqual(done.returncode, 0, done.stderr)
-                ours = frames_of(json.loads(done.stdout))
+        for n, theirs in zip(self.cores(), self.ask_gdb(name, self.cores())):
+            with self.subTest(way=self.ways[n]):
+                ours = self.ours(n, name)
                 self.assertEqual(sorted(ours), sorted(theirs))
                 for tid, frames in theirs.items():
                     self.assertEqual(ours[tid], frames)
                     compared += len(frames)
         self.assertGreater(compared, 50)
 
+    def check_without_tables(self, command):
+        """The same code with and without tables has the same stacks: gdb's by the tables, ours without."""
+        self.ways = [way for way in self.ways if way not in ('thread_dies', 'main_dies')]
+        self.build('with', command)
+        self.build('without', command + WITHOUT_TABLES)
+        self.die('with')
+        truth = dict(zip(self.cores(), self.ask_gdb('with', self.cores())))
+        for n in truth:
+            os.remove(self.path('core%d' % n))
+        self.die('without')
+        self.assertEqual(self.cores(), sorted(truth))
+        compared = 0
+        for n, theirs in truth.items():
+            with self.subTest(way=self.ways[n]):
+                self.assertEqual([names(frames) for frames in self.ours(n, 'without').values()],
+                                 [names(frames) for frames in theirs.values()])
+                compared += 1
+        self.assertGreater(compared, 5)
+
+    def test_without_tables(self):
+        self.check_without_tables('gcc -O2')
+
+    @unittest.skipUnless(ALL, 'only with GOCORE_NATIVE=1')
+    def test_without_tables_by_others(self):
+        for command in ('gcc -O0', 'clang -O2', 'gcc -O2 -fno-omit-frame-pointer'):
+            with self.subTest(command=command):
+                self.check_without_tables(command)
+
 
 def add_test(name):
-    setattr(Native, 'test_' + name, lambda self: self.check_build(name))
+    setattr(Native, 'test_' + name, unittest.skipUnless(ALL or name in QUICK_BUILDS, 'only with GOCORE_NATIVE=1')(
+        lambda self: self.check_build(name)))
 
 
 for build in BUILDS:
