@@ -324,6 +324,7 @@ static int run(struct triage_options *o, const struct gc_triage_list *list, cons
 	o->run.progress = triage_show_progress;
 	o->run.problem = say_problem;
 	o->run.data = out;
+	o->run.output = out->fd;
 	if (gc_triage_run(list, done, &o->run, &result, &err) != GC_OK) {
 		gc_warn("%s", err.text);
 		return EXIT_UNUSABLE;
@@ -349,8 +350,8 @@ static int run_on(struct triage_options *o, const struct gc_triage_list *list)
 		gc_warn("out of memory");
 		return status;
 	}
-	if ((!o->resume || triage_resume(o->resume, list, done, &good)) && triage_output_open(&out, o, good) &&
-	    read_lines(list, &out))
+	if (triage_output_open(&out, o) && (!o->resume || triage_resume(o->resume, list, done, &good)) &&
+	    triage_output_keep(&out, good) && read_lines(list, &out))
 		status = run(o, list, done, &out);
 	if (o->group && !stop && (status == EXIT_DONE || status == EXIT_SOME_FAILED)) {
 		printed = print_document(gc_triage_groups_document(out.groups), o->json, gc_triage_groups_text);

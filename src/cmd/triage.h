@@ -30,8 +30,11 @@ struct triage_output {
 	double began;
 };
 
-/** Open it, behind @good bytes if that is an old file. Prints one sentence when it fails. */
-bool triage_output_open(struct triage_output *out, const struct triage_options *o, uint64_t good);
+/** Open it, and keep other runs out of it. Prints one sentence when it fails. */
+bool triage_output_open(struct triage_output *out, const struct triage_options *o);
+
+/** Of what is in it keep @good bytes: the whole lines of a run that goes on. Prints as _open. */
+bool triage_output_keep(struct triage_output *out, uint64_t good);
 void triage_output_close(struct triage_output *out);
 
 /** For struct gc_triage_options; @data is a struct triage_output. */

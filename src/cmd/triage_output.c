@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,21 +23,31 @@ static double now(void)
 
 /* Output. */
 
-static bool open_file(struct triage_output *out, bool resume, uint64_t good)
+/** One run at a time: two that go on with one file would both read what is left. */
+static bool lock(const struct triage_output *out)
 {
-	out->fd = open(out->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
+	if (flock(out->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return true; /* some file systems have no locks */
+	gc_warn("%s: another run is writing to it", out->path);
+	return false;
+}
+
+static bool open_file(struct triage_output *out)
+{
+	struct stat st;
+
+	out->fd = open(out->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	if (out->fd < 0) {
 		gc_warn("%s: cannot be opened: %s", out->path, strerror(errno));
 		return false;
 	}
-	out->good = good;
-	return true;
+	out->regular = fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode);
+	return !out->regular || lock(out);
 }
 
-bool triage_output_open(struct triage_output *out, const struct triage_options *o, uint64_t good)
+bool triage_output_open(struct triage_output *out, const struct triage_options *o)
 {
 	const char *path = o->resume ? o->resume : o->output;
-	struct stat st;
 
 	out->began = now();
 	out->path = path ? path : "standard output";
@@ -49,15 +60,22 @@ bool triage_output_open(struct triage_output *out, const struct triage_options *
 	}
 	if (!path)
 		out->fd = STDOUT_FILENO;
-	else if (!open_file(out, o->resume != NULL, good))
+	else if (!open_file(out))
 		return false;
 	out->bar = isatty(STDERR_FILENO) && !isatty(out->fd);
-	out->regular = path && fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode);
-	if (!out->regular || (uint64_t)st.st_size <= good)
+	return true;
+}
+
+bool triage_output_keep(struct triage_output *out, uint64_t good)
+{
+	struct stat st;
+
+	out->good = good;
+	if (!out->regular || fstat(out->fd, &st) != 0 || (uint64_t)st.st_size <= good)
 		return true;
-	if (ftruncate(out->fd, (off_t)good) == 0) /* half a line of a run that was killed */
+	if (ftruncate(out->fd, (off_t)good) == 0)
 		return true;
-	gc_warn("%s: its last line is only half there and cannot be cut off: %s", path, strerror(errno));
+	gc_warn("%s: cannot be cut to the lines that are whole: %s", out->path, strerror(errno));
 	return false;
 }
 

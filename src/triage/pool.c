@@ -149,7 +149,7 @@ static void finish_other(struct pool *p, size_t file)
 
 static enum gc_code start(struct pool *p, struct worker *w, struct gc_error *err)
 {
-	int *others = calloc(p->count + 1, sizeof(*others));
+	int *others = calloc(p->count + 2, sizeof(*others));
 	size_t n = 0;
 	enum gc_code code;
 
@@ -158,6 +158,8 @@ static enum gc_code start(struct pool *p, struct worker *w, struct gc_error *err
 	for (size_t i = 0; i < p->count; i++)
 		if (p->workers[i].pid)
 			others[n++] = p->workers[i].fd;
+	if (p->options->output > STDERR_FILENO)
+		others[n++] = p->options->output;
 	code = triage_worker_start(p->options, others, n, &w->pid, &w->fd, err);
 	free(others);
 	if (code != GC_OK)
