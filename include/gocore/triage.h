@@ -42,6 +42,9 @@ enum gc_code gc_triage_list_add(struct gc_triage_list *list, const char *path, s
 /** Add the paths in a file ("-": standard input), one a line, or each with a NUL behind it. */
 enum gc_code gc_triage_list_add_from(struct gc_triage_list *list, const char *path, struct gc_error *err);
 
+/** Leave each path in it once: folders and lists may name the same. @return only GC_E_MEMORY */
+enum gc_code gc_triage_list_unique(struct gc_triage_list *list, struct gc_error *err);
+
 /** Keep one part of @parts; which files these are depends on nothing but their paths. @param part from 1 on */
 void gc_triage_list_shard(struct gc_triage_list *list, unsigned part, unsigned parts);
 void gc_triage_list_deinit(struct gc_triage_list *list);
@@ -71,6 +74,9 @@ enum gc_triage_failure {
 /** A line for a core that nothing else is known of. @return new reference, or NULL: out of memory */
 json_t *gc_triage_failed(const struct gc_core_identity *id, enum gc_triage_failure why, const char *text);
 
+/** Add to a key of "timings_ms". */
+void gc_triage_time(json_t *line, const char *step, double seconds);
+
 /** Key "elapsed_ms", the last one. */
 void gc_triage_elapsed(json_t *line, double seconds);
 
@@ -82,8 +88,14 @@ void gc_triage_elapsed(json_t *line, double seconds);
 struct gc_triage_reader;
 json_t *gc_triage_line(struct gc_triage_reader *reader, const struct gc_core_identity *id, struct gc_error *err);
 
-/** What is kept between one core and the next. @param scratch file for unpacking, -1: none. @return NULL: no memory */
-struct gc_triage_reader *gc_triage_reader_new(const struct gc_find_options *find, int scratch);
+/**
+ * What is kept between one core and the next.
+ *
+ * @param scratch  file for unpacking, -1: none
+ * @param timings  add "timings_ms": how long each step took
+ * @return NULL: no memory
+ */
+struct gc_triage_reader *gc_triage_reader_new(const struct gc_find_options *find, int scratch, bool timings);
 void gc_triage_reader_free(struct gc_triage_reader *reader);
 
 /* Running. */
@@ -97,7 +109,7 @@ struct gc_triage_options {
 	unsigned jobs;
 	double timeout;           /* seconds for one core */
 	uint64_t memory_limit;    /* bytes that a worker may allocate */
-	bool ordered, sandbox, verbose;
+	bool ordered, sandbox, verbose, timings;
 	const volatile sig_atomic_t *stop; /* set by a signal: end */
 	/* Takes a whole line, without newline. @return false to end */
 	bool (*line)(void *data, const char *text, size_t len);

@@ -138,6 +138,32 @@ static bool write_file(const struct gc_report *report, size_t unreadable, const 
 	return done;
 }
 
+/** Into what is no file: a device or a pipe stays what it is. */
+static bool write_through(const struct gc_report *report, size_t unreadable, const char *path)
+{
+	FILE *out = fopen(path, "we");
+	bool done;
+
+	if (!out) {
+		gc_warn("%s: cannot be opened: %s", path, strerror(errno));
+		return false;
+	}
+	done = write_page(report, unreadable, out, path);
+	fclose(out);
+	return done;
+}
+
+static bool write_output(const struct gc_report *report, size_t unreadable, const char *path)
+{
+	struct stat st;
+
+	if (strcmp(path, "-") == 0)
+		return write_page(report, unreadable, stdout, "standard output");
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return write_through(report, unreadable, path);
+	return write_file(report, unreadable, path);
+}
+
 /** Is the output one of the inputs? */
 static bool is_input(const struct report_options *o)
 {
@@ -171,9 +197,7 @@ static int run(const struct report_options *o, struct gc_report *report)
 		gc_warn("%s: no line of triage in %s", o->files[0], o->count > 1 ? "any of the files" : "it");
 	if (!done)
 		return EXIT_UNUSABLE;
-	if (strcmp(o->output, "-") == 0)
-		return write_page(report, unreadable, stdout, "standard output") ? EXIT_DONE : EXIT_UNUSABLE;
-	return write_file(report, unreadable, o->output) ? EXIT_DONE : EXIT_UNUSABLE;
+	return write_output(report, unreadable, o->output) ? EXIT_DONE : EXIT_UNUSABLE;
 }
 
 int run_report(int argc, char **argv)

@@ -126,7 +126,12 @@ static int save(const struct symbols_options *o, const struct gc_buf *bytes)
 {
 	char temporary[4096];
 	int fd, failed = 0;
+	struct stat st;
 
+	if (stat(o->output, &st) == 0 && !S_ISREG(st.st_mode)) { /* renaming would put a file in place of a device */
+		gc_warn("%s: is not a regular file", o->output);
+		return EXIT_UNUSABLE;
+	}
 	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", o->output) >= (int)sizeof(temporary)) {
 		gc_warn("%s: %s", o->output, strerror(ENAMETOOLONG));
 		return EXIT_UNUSABLE;

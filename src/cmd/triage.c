@@ -19,6 +19,7 @@ enum {
 	OPT_SHARD,
 	OPT_GROUP,
 	OPT_JSON,
+	OPT_TIMINGS,
 };
 
 static const struct argp_option options[] = {
@@ -36,6 +37,7 @@ static const struct argp_option options[] = {
 	  "Instead of lines a summary of equal signatures, by top (default), exact or site; PATH may be a file of "
 	  "lines, too", 2 },
 	{ "json", OPT_JSON, NULL, 0, "With --group: as JSON (schema gocore-stub/triage-groups/1)", 2 },
+	{ "timings", OPT_TIMINGS, NULL, 0, "Say in each line how long each step took (timings_ms)", 2 },
 	{ NULL, 0, NULL, 0, "How:", 3 },
 	{ "jobs", 'j', "N", 0, "Read N cores at a time (default: as many as there are processors)", 3 },
 	{ "timeout", OPT_TIMEOUT, "SECONDS", 0, "Give a core up after so long (default 30)", 3 },
@@ -163,6 +165,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_JSON:
 		o->json = true;
 		return 0;
+	case OPT_TIMINGS:
+		o->run.timings = true;
+		return 0;
 	case 'j':
 		o->run.jobs = parse_number(state, "-j ", arg, 1024);
 		return 0;
@@ -245,8 +250,14 @@ static bool collect(const struct triage_options *o, struct gc_triage_list *list)
 			return false;
 		}
 	}
+	if (gc_triage_list_unique(list, &err) != GC_OK) {
+		gc_warn("%s", err.text);
+		return false;
+	}
 	for (size_t i = 0; i < list->problems.count; i++)
 		gc_warn("%s: %s", list->problems.list[i].where, list->problems.list[i].what);
+	if (list->count + list->nlines == 0)
+		gc_warn("no core is among what was named%s", list->others ? ", though it has other files" : "");
 	if (o->shards)
 		gc_triage_list_shard(list, o->shard, o->shards);
 	if (list->nlines && !o->group) {

@@ -92,7 +92,8 @@ static bool write_failed(struct triage_output *out, int errnum)
 {
 	if (out->regular && ftruncate(out->fd, (off_t)out->good) != 0)
 		gc_warn("%s: its last line is only half there", out->path);
-	gc_warn("%s: writing failed: %s", out->path, strerror(errnum));
+	gc_warn("%s: writing failed: %s%s%s", out->path, strerror(errnum),
+		out->regular ? "; its lines are whole: go on with --resume=" : "", out->regular ? out->path : "");
 	out->failed = true;
 	return false;
 }

@@ -97,7 +97,8 @@ static json_t *frame_numbers(struct gc_report *r, const json_t *frame)
 	json_t *array = json_array();
 	json_int_t line = json_integer_value(json_object_get(frame, "line"));
 
-	append_number(r, array, text_number(r, json_object_get(frame, "function")));
+	/* stacks of goroutines are names alone */
+	append_number(r, array, text_number(r, json_is_string(frame) ? frame : json_object_get(frame, "function")));
 	append_number(r, array, text_number(r, json_object_get(frame, "file")));
 	append_number(r, array, line > 0 ? (uint64_t)line : 0);
 	append_number(r, array, text_number(r, json_object_get(frame, "module")));
@@ -122,7 +123,7 @@ static json_t *group_numbers(struct gc_report *r, const json_t *group)
 	append_number(r, array, count > 0 ? (uint64_t)count : 0);
 	append_number(r, array, text_number(r, json_object_get(group, "status")));
 	append_number(r, array, text_number(r, json_object_get(group, "wait_reason")));
-	json_array_append_new(array, json_integer(stack_number(r, json_object_get(group, "frames"))));
+	json_array_append_new(array, json_integer(stack_number(r, json_object_get(group, "stack"))));
 	return array;
 }
 
@@ -266,9 +267,11 @@ static const struct column {
 	{ "exact", TEXT, "signature", "exact" },
 	{ "top", TEXT, "signature", "top" },
 	{ "site", TEXT, "signature", "site" },
+	{ "kind", TEXT, "signature", "kind" },
 	{ "go", TEXT, "go", "version" },
 	{ "module", TEXT, "go", "module" },
 	{ "error", TEXT, "error", "text" },
+	{ "error_kind", TEXT, "error", "kind" },
 };
 
 /** The others, in the order in which gc_report_add_row writes them. */

@@ -234,6 +234,28 @@ void gc_triage_list_shard(struct gc_triage_list *list, unsigned part, unsigned p
 	list->count = kept;
 }
 
+enum gc_code gc_triage_list_unique(struct gc_triage_list *list, struct gc_error *err)
+{
+	struct gc_intern seen = { .count = 0 };
+	enum gc_code code = GC_OK;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const size_t before = seen.count;
+		size_t index = before;
+
+		if (code == GC_OK)
+			code = gc_intern(&seen, list->files[i].path, strlen(list->files[i].path), &index, err);
+		if (index == before)
+			list->files[kept++] = list->files[i];
+		else
+			free_file(&list->files[i]);
+	}
+	list->count = kept;
+	gc_intern_deinit(&seen);
+	return code;
+}
+
 void gc_triage_list_deinit(struct gc_triage_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)

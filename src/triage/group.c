@@ -241,6 +241,10 @@ json_t *gc_triage_groups_document(const struct gc_triage_groups *groups)
 
 /* The text. */
 
+/* Columns of a terminal, and those before a value. */
+#define LINE   80
+#define INDENT 16
+
 static void write_values(struct gc_buf *out, const char *label, json_t *values, size_t len)
 {
 	const char *value, *between = "";
@@ -264,6 +268,20 @@ static void write_line(struct gc_buf *out, const char *label, const char *text)
 		gc_buf_printf(out, "      %-9s %s\n", label, text);
 }
 
+/** Names of functions: on one line, or each on its own if that would be too long. */
+static void write_stack(struct gc_buf *out, const char *label, const char *text)
+{
+	const bool wide = strlen(text) > LINE - INDENT;
+
+	gc_buf_printf(out, "      %-9s ", label);
+	for (const char *p = text; *p; p++) {
+		if (wide && strncmp(p, " < ", 3) == 0)
+			gc_buf_printf(out, "\n%*s", INDENT - 1, "");
+		gc_buf_char(out, *p);
+	}
+	gc_buf_char(out, '\n');
+}
+
 /** @param by what all cores of the group share; of the rest the first one's is no news */
 static void write_group(struct gc_buf *out, const json_t *g, const char *by)
 {
@@ -279,7 +297,8 @@ static void write_group(struct gc_buf *out, const json_t *g, const char *by)
 		what = string_at(g, "error");
 	gc_buf_printf(out, "%5" JSON_INTEGER_FORMAT " %s%s%s%s\n", json_integer_value(json_object_get(g, "count")),
 		      signature ? "" : "FAILED", program ? program : "", between, signal ? signal : "");
-	write_line(out, signature ? "stack" : "reason", what);
+	if (what)
+		write_stack(out, signature ? "stack" : "reason", what);
 	if (by && strcmp(by, "top") != 0)
 		write_line(out, by, string_at(signature, by));
 	write_line(out, "example", string_at(g, "example"));
@@ -299,12 +318,15 @@ void gc_triage_groups_text(const json_t *document, struct gc_buf *out)
 	size_t index;
 	json_t *g;
 
-	gc_buf_printf(out, "%" JSON_INTEGER_FORMAT " cores in %zu groups",
-		      json_integer_value(json_object_get(document, "cores")), json_array_size(groups));
+	json_int_t cores = json_integer_value(json_object_get(document, "cores"));
+
+	gc_buf_printf(out, "%" JSON_INTEGER_FORMAT " core%s in %zu group%s", cores, cores == 1 ? "" : "s",
+		      json_array_size(groups), json_array_size(groups) == 1 ? "" : "s");
 	if (failed)
 		gc_buf_printf(out, ", %" JSON_INTEGER_FORMAT " failed", failed);
 	if (duplicates)
-		gc_buf_printf(out, ", %" JSON_INTEGER_FORMAT " lines of the same cores dropped", duplicates);
+		gc_buf_printf(out, ", %" JSON_INTEGER_FORMAT " line%s of the same cores dropped", duplicates,
+			      duplicates == 1 ? "" : "s");
 	gc_buf_char(out, '\n');
 	json_array_foreach(groups, index, g) {
 		gc_buf_char(out, '\n');

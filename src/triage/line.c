@@ -11,6 +11,7 @@
 #include "gocore/signature.h"
 #include "gocore/triage.h"
 #include "triage/collector.h"
+#include "triage/timings.h"
 
 /* What a line shows of a stack, and of the goroutines. All of them are in `snapshot` and `goroutines`. */
 #define MAX_SHOWN_FRAMES 64
@@ -23,6 +24,7 @@
 struct gc_triage_reader {
 	const struct gc_find_options *find;
 	int scratch;
+	bool timings;
 };
 
 /** A line while it is made. */
@@ -33,14 +35,15 @@ struct line {
 	struct gc_crash crash;
 	struct gc_signature signature;
 	struct gc_wait_groups groups;
+	struct triage_timings timings;
 };
 
-struct gc_triage_reader *gc_triage_reader_new(const struct gc_find_options *find, int scratch)
+struct gc_triage_reader *gc_triage_reader_new(const struct gc_find_options *find, int scratch, bool timings)
 {
 	struct gc_triage_reader *reader = calloc(1, sizeof(*reader));
 
 	if (reader)
-		*reader = (struct gc_triage_reader){ .find = find, .scratch = scratch };
+		*reader = (struct gc_triage_reader){ .find = find, .scratch = scratch, .timings = timings };
 	return reader;
 }
 
@@ -96,7 +99,9 @@ bool gc_triage_identity_of(const struct gc_core_identity *id, struct gc_buf *out
 /** When the process died: nothing in a core tells, but whoever collected it, or else the time of the file. */
 static void add_time(struct gc_doc *d, json_t *root, const struct gc_core_identity *id)
 {
-	if (!triage_add_collected(d, root, id->path))
+	const bool is_there = id->inode || id->mtime_s || id->mtime_ns;
+
+	if (!triage_add_collected(d, root, id->path) && is_there)
 		triage_add_time(d, root, id->mtime_s);
 }
 
@@ -324,11 +329,16 @@ static enum gc_code look(struct line *l, const struct gc_find_options *find, str
 
 	if (code != GC_OK)
 		return code;
+	triage_timings_watch(&l->timings, &l->tools);
+	triage_timings_step(&l->timings, "tables");
 	code = gc_crash_find(&l->crash, &l->tools, problems, err);
+	triage_timings_step(&l->timings, "unwind");
 	if (code == GC_OK)
 		code = gc_signature_of(&l->signature, &l->crash, &l->tools, err);
+	triage_timings_step(&l->timings, "signature");
 	if (code == GC_OK && l->tools.go)
 		code = gc_wait_groups_of(&l->groups, l->tools.go, err);
+	triage_timings_step(&l->timings, "goroutines");
 	return code;
 }
 
@@ -366,21 +376,26 @@ json_t *gc_triage_line(struct gc_triage_reader *reader, const struct gc_core_ide
 	json_t *root = NULL;
 	bool core;
 
+	triage_timings_begin(&l.timings, reader->timings);
 	if (gc_input_open_with(&in, id->path, reader->scratch, err) != GC_OK)
 		return NULL;
 	core = is_core(&in);
+	triage_timings_step(&l.timings, "open");
 	if (gc_process_open(&l.p, &in, reader->find, err) != GC_OK) {
 		if (!core)
 			err->code = GC_E_NOT_FOUND;
 		return NULL;
 	}
 	l.d.p = &l.p;
+	triage_timings_step(&l.timings, "notes");
 	if (look(&l, reader->find, err) == GC_OK) {
 		root = document(&l, id);
 		if (!root)
 			gc_fail_memory(err);
 		else
 			cap_problems(root);
+		triage_timings_step(&l.timings, "output");
+		triage_timings_add(&l.timings, root);
 	} else {
 		gc_problems_deinit(&l.d.problems);
 	}

@@ -87,11 +87,17 @@ static bool answer_failed(int fd, const struct gc_error *err)
 static bool answer_line(int fd, json_t *line)
 {
 	const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
-	size_t len = json_dumpb(line, NULL, 0, flags);
-	char *text = len && len <= TRIAGE_MAX_LINE ? malloc(len) : NULL;
+	const double began = now();
 	struct gc_error err;
+	size_t len = json_dumpb(line, NULL, 0, flags);
+	char *text;
 	bool ok;
 
+	if (json_object_get(line, "timings_ms")) { /* what writing takes is known only when it was done */
+		gc_triage_time(line, "output", now() - began);
+		len = json_dumpb(line, NULL, 0, flags);
+	}
+	text = len && len <= TRIAGE_MAX_LINE ? malloc(len) : NULL;
 	if (!text) {
 		gc_fail_memory(&err);
 		return answer_failed(fd, &err);
@@ -175,7 +181,7 @@ static _Noreturn void run(const struct gc_triage_options *options, int fd)
 	if (gc_input_scratch(&scratch, &err) != GC_OK)
 		scratch = -1;
 	triage_fetch_start(&find, fd, &fetcher);
-	reader = gc_triage_reader_new(&find, scratch);
+	reader = gc_triage_reader_new(&find, scratch, options->timings);
 	if (!reader)
 		_exit(EXIT_NO_START);
 	set_limit(RLIMIT_CORE, 0);

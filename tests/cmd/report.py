@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,15 @@ class Report(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn('No space left', done.stderr)
         self.assertEqual(os.listdir(self.tmp.name), ['a.ndjson'])
+
+    def test_output_that_is_no_file(self):
+        """It is written to, and not replaced by a file: -o /dev/null would be the end of it."""
+        good, fifo = self.write('a.ndjson', self.lines), os.path.join(self.tmp.name, 'fifo')
+        os.mkfifo(fifo)
+        reader = subprocess.Popen(['cat', fifo], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(run(good, '-o', fifo).returncode, 0)
+        self.assertEqual(len(data_of(reader.communicate(timeout=20)[0])['cores']), len(self.lines))
+        self.assertTrue(stat.S_ISFIFO(os.stat(fifo).st_mode))
 
     def test_input_is_not_overwritten(self):
         good = self.write('a.ndjson', self.lines)

@@ -4,6 +4,7 @@ signatures of equal and of different faults, and what happens when something goe
 
 GOCORE_UNPACKED names a folder ARCH/CASE/{core,bin,expect.txt}, ARCH/sysroot to test as well as the bundled cores.
 """
+import fcntl
 import json
 import os
 import re
@@ -323,6 +324,36 @@ class Lines(Triage):
                 f.write(text)
             lines = self.lines('--ordered', '--files-from=' + self.path('list'))
             self.assertEqual([line['core'] for line in lines], cores)
+        again = self.lines('--ordered', '--files-from=' + self.path('list'), *cores[::-1])
+        self.assertEqual([line['core'] for line in again], cores) # each once
+
+    def test_timings(self):
+        lines = self.lines('--timings', *[case.core for case in self.cases[:4]])
+        for line in lines:
+            steps = line['timings_ms']
+            self.assertEqual(set(steps), {'open', 'notes', 'tables', 'unwind', 'symbols', 'signature', 'goroutines', 'output'})
+            # output goes on behind the end of elapsed_ms
+            self.assertAlmostEqual(sum(steps.values()) - steps['output'], line['elapsed_ms'] - steps['output'],
+                                   delta=steps['output'] + 0.05 * line['elapsed_ms'] + 0.1)
+            if jsonschema:
+                self.assertEqual([e.message for e in validator('triage').iter_errors(line)], [])
+
+    def test_strange_names(self):
+        """Names that JSON cannot hold, or that would break a line; they are known again."""
+        folder = self.path('names')
+        os.mkdir(folder)
+        names = [b'new\nline', b'bad\xff\xfe', b'bad\xff\xfd', b'quo"te', b'esc\x1b[31m', b'-dash', '☃'.encode()]
+        for name in names:
+            os.symlink(self.cases[0].core, os.path.join(os.fsencode(folder), name))
+        out = self.path('out')
+        self.run_stub(folder, *self.options, '-o', out)
+        self.assertEqual(len(self.read(out)), len(names))
+        self.run_stub(folder, *self.options, '--resume', out)
+        lines = self.read(out)
+        self.assertEqual(len(lines), len(names))
+        for name in names:
+            if b'\xff' not in name:
+                self.assertIn(os.path.join(folder, name.decode()), {line['core'] for line in lines})
 
 
 class Groups(Triage):
@@ -510,6 +541,38 @@ class Interrupted(Triage):
         self.assertEqual(by_core(self.read(out)), by_core(whole))
         self.assertEqual(self.run_stub(folder, *self.options, '--resume=' + out).stderr, '')
         self.assertEqual(len(self.read(out)), 10)
+
+    def test_one_run_at_a_time(self):
+        """Two that go on with one file would read the same cores; a line that another run has written stays."""
+        out, core = self.path('out'), next(bundled()).core
+        self.run_stub(core, *self.options, '-o', out)
+        before = self.read(out)
+        with open(out) as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            for option in ('-o', '--resume'):
+                done = self.run_stub(core, *self.options, option, out, status=1)
+                self.assertRegex(done.stderr, r'\A.*out: another run is writing to it\n\Z')
+        self.assertEqual(self.read(out), before)
+        self.run_stub(core, *self.options, '--resume', out)
+
+    def test_small_disk(self):
+        """Full in the middle; with more room the run goes on."""
+        if os.geteuid() != 0:
+            self.skipTest('needs root to mount a small disk')
+        disk, folder = self.path('disk'), self.farm(30)
+        os.mkdir(disk)
+        mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', disk], stderr=subprocess.PIPE)
+        if mounted.returncode != 0:
+            self.skipTest('no disk can be mounted here')
+        self.addCleanup(subprocess.run, ['umount', disk], check=False)
+        out = os.path.join(disk, 'out')
+        done = self.run_stub(folder, *self.options, '-o', out, status=1)
+        self.assertRegex(done.stderr, r'\A.*out: writing failed: No space left on device; its lines are whole: '
+                                      r'go on with --resume=.*\n\Z')
+        self.assertTrue(0 < len(self.read(out)) < 30)
+        subprocess.run(['mount', '-o', 'remount,size=4m', disk], check=True)
+        self.run_stub(folder, *self.options, '--resume', out)
+        self.assertEqual(by_core(self.read(out)), by_core(self.lines(folder)))
 
     def test_changed_core(self):
         """A core that was replaced since is read again."""

@@ -87,9 +87,9 @@ def add_go(out, fault, rng):
         out['signature']['kind'] = 'goroutines'
         out['goroutine_groups'] = [
             {'count': out['goroutines'] - 2, 'status': 'waiting', 'wait_reason': 'chan receive', 'goid': 18,
-             'frames': [{'function': 'runtime.gopark'}, {'function': 'runtime.chanrecv'}] + out['crashed']['frames'][-3:]},
+             'stack': ['runtime.gopark', 'runtime.chanrecv'] + [f['function'] for f in out['crashed']['frames'][-3:]]},
             {'count': 1, 'status': 'waiting', 'wait_reason': 'semacquire', 'goid': 1,
-             'frames': [{'function': 'sync.(*WaitGroup).Wait'}, {'function': 'main.main'}]}]
+             'stack': ['sync.(*WaitGroup).Wait', 'main.main']}]
     elif fault.panic:
         out['go']['panic'] = {'type': 'runtime.boundsError', 'text': 'runtime error: index out of range [%d] with length 4' % rng.randint(4, 9)}
 

@@ -14,7 +14,7 @@ const cell = (core, name) => core[column[name]];
 const textOf = (core, name) => texts[cell(core, name)];
 
 const KEYS = [
-  ["top", "stack (names of five frames)"], ["exact", "exact (build and offsets)"], ["site", "site (where it stopped)"],
+  ["top", "program and stack"], ["exact", "exact (build and offsets)"], ["site", "site (where it stopped)"],
   ["signal", "signal"], ["program", "program"], ["panic", "panic or fatal error"],
 ];
 /* Filter names and the columns that they look in. */

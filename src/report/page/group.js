@@ -47,7 +47,7 @@ function stacksPart(group) {
     }
   const parts = [element("h2", {}, found.length === 1 ? "Stack" : "Common stack"),
     element("p", { class: "soft" }, found.length === 1 ? "the same in all of them"
-      : `of ${count(found[0][1])} of ${plural(group.cores.length, "core")}; functions that all ${count(found.length)} different stacks share have a line at their left`),
+      : `of ${count(found[0][1])} of ${plural(group.cores.length, "core")}; functions in each of the ${count(found.length)} different stacks have a line at their left`),
     stackList(found[0][0], { shared, skipped, mark: true })];
   for (const [index, n] of found.slice(1, 13)) {
     const names = stacks[index].filter(frame => !skipped.has(frame[0])).slice(0, 3).map(frame => texts[frame[0]] || "?");
@@ -63,6 +63,13 @@ function lazyDetails(title, make) {
 
   box.addEventListener("toggle", () => box.childElementCount === 1 && box.append(make()), { once: true });
   return box;
+}
+
+/* Where nothing was running, what the goroutines wait for says more than the runtime's stack. */
+function bodyParts(group) {
+  const stack = stacksPart(group), goroutines = goroutinesPart(group);
+
+  return textOf(group.cores[0], "kind") === "goroutines" ? [...goroutines, ...stack] : [...stack, ...goroutines];
 }
 
 function drawDetail() {
@@ -82,6 +89,6 @@ function drawDetail() {
   box.replaceChildren(element("button", { type: "button", class: "back", onclick: () => choose(null, true) }, "← all groups"),
     element("h2", { class: "mono" }, ...stackName(nameOf(group))),
     ...panics.slice(0, 5).map(([text, n]) => element("div", { class: "message" }, text, panics.length > 1 ? `  × ${count(n)}` : "")),
-    factsPart(group), ...stacksPart(group), ...goroutinesPart(group), ...valuesPart(group), ...coresPart(group), ...signaturesPart(group));
+    factsPart(group), ...bodyParts(group), ...valuesPart(group), ...coresPart(group), ...signaturesPart(group));
   box.scrollTop = 0;
 }

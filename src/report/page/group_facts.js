@@ -1,7 +1,7 @@
 /* What the cores of a group have in common. */
 
 /* Title, column, values shown, and whether they are code. */
-const FACTS = [["Signal", "signal", 6], ["Code", "code", 6], ["At", "place", 4, true], ["Program", "program", 4], ["Build ID", "build_id", 4, true],
+const FACTS = [["Signal", "signal", 6], ["Code", "code", 6], ["At", "place", 4, true], ["Reason", "error", 6], ["Program", "program", 4], ["Build ID", "build_id", 4, true],
   ["Architecture", "arch", 4], ["Go", "go", 8], ["Module", "module", 4], ["Host", "host", 8]];
 const SIGNATURES = [["Stack", "top", 3, true], ["Exact", "exact", 3, true], ["Site", "site", 3, true]];
 

@@ -1,10 +1,30 @@
 /* Groups. */
 
+/* Why a core was not read; the texts would keep apart what is alike. */
+const FAILURES = {
+  unusable: "cannot be read", timeout: "took too long", memory: "took too much memory", died: "the process that read it died",
+};
+
+/* Programs by the names of their files, as `triage --group` has them: names of functions mean little without. */
+const programNames = texts.map(text => baseName(text));
+
+function keyOf(core, by) {
+  if (core[column.error])
+    return "error:" + texts[core[column.error_kind]];
+  if (!core[column[by]])
+    return "other:" + texts[core[column.site]];
+  return (by === "top" ? programNames[core[column.program]] + ": " : "") + texts[core[column[by]]];
+}
+
 function groupsOf(list, by) {
-  const c = column[by], found = new Map();
+  const found = new Map(), keys = new Map(); /* keys: made once for equal numbers */
 
   for (const core of list) {
-    const key = core[column.error] ? "error " + core[column.error] : core[c] || "other " + core[column.site];
+    const numbers = core[column.error] ? -core[column.error_kind] - 1
+      : core[column[by]] ? core[column[by]] * texts.length + (by === "top" ? core[column.program] : 0) : -texts.length - core[column.site];
+    let key = keys.get(numbers);
+    if (key === undefined)
+      keys.set(numbers, key = keyOf(core, by));
     const group = found.get(key);
     if (group)
       group.cores.push(core);
@@ -14,20 +34,18 @@ function groupsOf(list, by) {
   return [...found.values()].sort((a, b) => b.cores.length - a.cores.length);
 }
 
-/* What names a group to people, and in the page's address. */
+/* What names a group to people. */
 function nameOf(group) {
   const core = group.cores[0];
 
   if (cell(core, "error"))
-    return textOf(core, "error");
+    return FAILURES[textOf(core, "error_kind")] || textOf(core, "error");
   return state.by === "exact" ? textOf(core, "top") || textOf(core, "site") || textOf(core, "exact")
     : textOf(core, state.by) || textOf(core, "site") || "nothing is known of these";
 }
 
-const addressOf = group => {
-  const core = group.cores[0];
-  return cell(core, "error") ? "error:" + textOf(core, "error") : textOf(core, state.by) || "other:" + textOf(core, "site");
-};
+/* What names it in the page's address. */
+const addressOf = group => group.key;
 
 /* State: what the address says. */
 
