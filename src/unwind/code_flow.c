@@ -8,7 +8,7 @@
 
 #define MAX_FRAME   0x1000000
 #define MAX_STEPS   16384      /* instructions of one function */
-#define MAX_TOTAL   4000000    /* of all: about two seconds */
+#define MAX_TOTAL   1000000    /* of all: about two seconds */
 #define MAX_PLACES  512        /* that were branched to and not looked at yet */
 #define MAX_JUMPS   64         /* out of a function */
 #define NSEEN       (2 * MAX_STEPS)
