@@ -191,11 +191,22 @@ static void add_problems(const struct gc_problems *problems, size_t *shown, stru
 			gc_buf_printf(out, "problem   %s: %s\n", problems->list[i].where, problems->list[i].what);
 }
 
+/** @param go NULL: none */
+static void add_all_problems(const struct gc_process *p, const struct gc_problems *go, struct gc_buf *out)
+{
+	size_t shown = 0;
+
+	add_problems(&p->core.problems, &shown, out);
+	add_problems(&p->problems, &shown, out);
+	if (go)
+		add_problems(go, &shown, out);
+	if (shown > MAX_SHOWN_PROBLEMS)
+		gc_buf_printf(out, "          and %zu more: monitor problems\n", shown - MAX_SHOWN_PROBLEMS);
+}
+
 void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *out)
 {
-	const struct gc_problems *go_problems = gc_go_target_problems(t);
 	const struct gc_process *p = t->process;
-	size_t shown = 0;
 
 	add_core(p, out);
 	add_program(p, out);
@@ -203,12 +214,14 @@ void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *
 	add_memory(p, out);
 	add_threads(t, no_goroutines, out);
 	add_symbols(t, out);
-	add_problems(&p->core.problems, &shown, out);
-	add_problems(&p->problems, &shown, out);
-	if (go_problems)
-		add_problems(go_problems, &shown, out);
-	if (shown > MAX_SHOWN_PROBLEMS)
-		gc_buf_printf(out, "          and %zu more: monitor problems\n", shown - MAX_SHOWN_PROBLEMS);
+	add_all_problems(p, gc_go_target_problems(t), out);
+	if (out->data)
+		gc_defuse(out->data);
+}
+
+void banner_problems(const struct gc_process *p, struct gc_buf *out)
+{
+	add_all_problems(p, NULL, out);
 	if (out->data)
 		gc_defuse(out->data);
 }

@@ -104,4 +104,7 @@ struct gc_target;
 /** The banner that `serve` prints first, PRODUCT "Serving". @param no_goroutines why there are none, or NULL */
 void banner_text(struct gc_target *t, const char *no_goroutines, struct gc_buf *out);
 
+/** The lines of it that say what is wrong with the core. */
+void banner_problems(const struct gc_process *p, struct gc_buf *out);
+
 #endif

@@ -158,6 +158,8 @@ enum gc_code delve_find(struct delve *out, const char *name, struct gc_error *er
 		return err->code;
 	read_arch(out);
 	ask_version(out, text, sizeof(text));
+	if (*text && !strstr(text, "Delve"))
+		return gc_fail(err, GC_E_FORMAT, "%s: is no Delve: '%s version' does not name it", out->path, name);
 	out->version = delve_version_of_text(text);
 	return GC_OK;
 }

@@ -75,6 +75,7 @@ static const struct argp argp = {
 	       "  (dlv) goroutines -t\n"
 	       "  (dlv) goroutine 17 bt\n"
 	       "  echo 'goroutines' | gocore-stub dlv core.zst ./server\n"
+	       "  fetch-core 4711 | gocore-stub dlv - ./server\n"
 	       "  gocore-stub dlv core --dlv=./dlv -- --check-go-version=false\n\n"
 	       "For editors, and for 'dlv connect localhost:4040' in other terminals:\n"
 	       "  gocore-stub dlv core ./server -- --headless --listen=localhost:4040\n"
@@ -113,9 +114,20 @@ static void print_start(const struct dlv_start *s, const char *core, int signal,
 
 	if (s->delve->version.minor)
 		snprintf(version, sizeof(version), "Delve 1.%u.%u", s->delve->version.minor, s->delve->version.patch);
-	fprintf(stderr, "%s on %s: %s, thread %" PRId64 "\n", version, core, name, s->crashed);
+	fprintf(stderr, "%s on %s: %s, thread %" PRId64 "\n", version,
+		strcmp(core, "-") == 0 ? "standard input" : core, name, s->crashed);
 	if (s->args->headless && on_stub)
 		fprintf(stderr, "Delve starts at any thread; 'thread %" PRId64 "' is the one that crashed\n", s->crashed);
+}
+
+/** A core that is cut off shows less, and Delve would not say why. */
+static void print_problems(const struct gc_process *p)
+{
+	struct gc_buf text = GC_BUF_INIT;
+
+	banner_problems(p, &text);
+	fputs(gc_buf_text(&text), stderr);
+	gc_buf_deinit(&text);
 }
 
 /* The two ways. */
@@ -162,8 +174,11 @@ static int start(const struct gc_process *p, const struct dlv_options *o, const 
 		gc_warn("%s", err.text);
 		return EXIT_UNUSABLE;
 	}
-	if (!dlv_takes(program->file, program->found_path, &delve, args) || !dlv_program(program, path))
+	if (!dlv_takes(program->file, program->found_path, &delve, args) || !dlv_program(program->file, program->found_path, path))
 		return EXIT_UNUSABLE;
+	print_problems(p);
+	if (dlv_is_stdin(&p->core))
+		dlv_take_terminal(args);
 	return delve.arch == p->core.arch ? start_on_stub(&s, &p->core, o) : start_on_core(&s, p);
 }
 

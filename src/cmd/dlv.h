@@ -52,10 +52,16 @@ int dlv_connected(const char *address, const char *program, const char *name, co
  * Where Delve finds the program: where we found it, or in a copy if it was
  * compressed or nobody may execute it, which Delve insists on.
  */
-bool dlv_program(const struct gc_image *program, char out[PATH_MAX]);
+bool dlv_program(const struct gc_elf_file *program, const char *found_path, char out[PATH_MAX]);
 
 /** The core by its path; by its descriptor if it was unpacked and has none. */
 bool dlv_core(const struct gc_core *core, char out[PATH_MAX]);
+
+/** Was the core read from standard input? */
+bool dlv_is_stdin(const struct gc_core *core);
+
+/** Delve's commands come from the terminal then, as with pagers; from nowhere if there is none. */
+void dlv_take_terminal(const struct dlv_args *args);
 
 /** A core that Delve's own reader does not stumble over: this one or one made anew. */
 bool dlv_readable_core(const struct gc_process *p, char out[PATH_MAX]);

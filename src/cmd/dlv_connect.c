@@ -44,16 +44,11 @@ static gc_tid ask_thread(int fd)
 	return tid < GC_GO_TID_BASE ? tid : 0; /* goroutines are no threads to Delve */
 }
 
-static int start(const char *address, const char *program, const struct delve *delve,
+static int start(const char *address, const char *path, const struct delve *delve,
 		 const struct dlv_args *args, gc_tid crashed)
 {
-	char path[PATH_MAX];
 	const struct dlv_start s = { delve, args, path, crashed };
 
-	if (!realpath(program, path)) {
-		gc_warn("%s: %s", program, strerror(errno));
-		return EXIT_UNUSABLE;
-	}
 	setenv(HELPER_CONNECT, address, 1);
 	setenv(HELPER_PROGRAM, path, 1);
 	if (args->dap)
@@ -78,6 +73,7 @@ int dlv_connected(const char *address, const char *program, const char *name, co
 	struct gc_elf_file file;
 	int fd, status = EXIT_UNUSABLE;
 	struct gc_error err;
+	char path[PATH_MAX];
 	struct delve delve;
 	gc_tid crashed;
 
@@ -91,8 +87,9 @@ int dlv_connected(const char *address, const char *program, const char *name, co
 	}
 	crashed = ask_thread(fd);
 	close(fd);
-	if (is_arch_of(&file, &delve, program) && dlv_takes(&file, program, &delve, args))
-		status = start(address, program, &delve, args, crashed);
+	if (is_arch_of(&file, &delve, program) && dlv_takes(&file, program, &delve, args) &&
+	    dlv_program(&file, program, path))
+		status = start(address, path, &delve, args, crashed);
 out:
 	gc_elf_file_close(&file);
 	return status;

@@ -2,6 +2,7 @@
 #include "cmd/dlv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,28 +29,49 @@ static bool write_all(int fd, const uint8_t *bytes, uint64_t len)
 	return true;
 }
 
-bool dlv_program(const struct gc_image *program, char out[PATH_MAX])
+bool dlv_program(const struct gc_elf_file *program, const char *found_path, char out[PATH_MAX])
 {
-	const struct gc_input *in = &program->file->input;
+	const struct gc_input *in = &program->input;
 	struct stat st;
 	char path[32];
 	int fd;
 
-	if (!in->compression && stat(program->found_path, &st) == 0 && st.st_mode & 0111) {
-		if (realpath(program->found_path, out))
+	if (!in->compression && stat(found_path, &st) == 0 && st.st_mode & 0111) {
+		if (realpath(found_path, out))
 			return true;
-		gc_warn("%s: %s", program->found_path, strerror(errno));
+		gc_warn("%s: %s", found_path, strerror(errno));
 		return false;
 	}
 	fd = dlv_nameless("program");
 	if (fd < 0)
 		return false;
 	if (!write_all(fd, in->bytes, in->size)) {
-		gc_warn("a copy of %s: %s", program->found_path, strerror(errno));
+		gc_warn("a copy of %s: %s", found_path, strerror(errno));
 		return false;
 	}
 	snprintf(out, PATH_MAX, "%s", dlv_fd_path(fd, path));
 	return true;
+}
+
+bool dlv_is_stdin(const struct gc_core *core)
+{
+	return strcmp(core->input.path, "-") == 0;
+}
+
+void dlv_take_terminal(const struct dlv_args *args)
+{
+	int fd = open("/dev/tty", O_RDWR);
+
+	if (fd < 0) {
+		if (!args->headless && !args->dap && !args->init)
+			gc_warn("the core was standard input, and no terminal is there for Delve's commands: "
+				"give them with -- --init=FILE");
+		fd = open("/dev/null", O_RDWR);
+	}
+	if (fd > STDIN_FILENO) {
+		dup2(fd, STDIN_FILENO);
+		close(fd);
+	}
 }
 
 bool dlv_core(const struct gc_core *core, char out[PATH_MAX])
@@ -58,7 +80,7 @@ bool dlv_core(const struct gc_core *core, char out[PATH_MAX])
 	char path[32];
 	int fd;
 
-	if (in->ino) {
+	if (in->ino && !dlv_is_stdin(core)) {
 		if (realpath(in->path, out))
 			return true;
 		gc_warn("%s: %s", in->path, strerror(errno));

@@ -28,7 +28,7 @@ def read(path):
         return f.read().decode('latin1')
 init = [a[7:] for a in sys.argv if a.startswith('--init=')]
 paths = [a for a in sys.argv[1:] if a.startswith('/')]
-print(json.dumps({'args': sys.argv[1:], 'init': init and read(init[-1]), 'modes': [os.stat(p).st_mode for p in paths],
+print(json.dumps({'stdin': '' if sys.stdin.isatty() else sys.stdin.read(64), 'args': sys.argv[1:], 'init': init and read(init[-1]), 'modes': [os.stat(p).st_mode for p in paths],
                   'first': {p: read(p)[:64] for p in paths}, 'size': {p: os.stat(p).st_size for p in paths},
                   'env': {k: v for k, v in os.environ.items() if k.startswith(('DELVE', 'GOCORE_STUB_'))}}))
 '''
@@ -53,6 +53,13 @@ class Launcher(unittest.TestCase):
         path = os.path.join(self.tmp.name, 'dlv')
         with open(path, 'wb') as f:
             f.write(b'\x7fELF\x02\x01\x01' + bytes(9) + struct.pack('<HHI', 2, machine, 1) + bytes(40))
+        os.chmod(path, 0o755)
+        return path
+
+    def other_tool(self):
+        path = os.path.join(self.tmp.name, 'tool')
+        with open(path, 'w') as f:
+            f.write('#!/bin/sh\necho Tool 1.2\n')
         os.chmod(path, 0o755)
         return path
 
@@ -123,6 +130,24 @@ class Launcher(unittest.TestCase):
         self.assertTrue(core.startswith('/proc/self/fd/'))
         self.assertEqual(got['first'][core][:4] + got['first'][core][16:18], '\x7fELF\x04\x00')
         self.assertEqual(os.listdir(self.tmp.name), ['dlv'])
+
+    def test_core_on_standard_input(self):
+        """Delve gets the core, and none of its bytes as commands."""
+        for case, version in ((self.case, '1.27.1'), (self.other, '1.24.0')):
+            with open(case.core, 'rb') as core:
+                got, said = self.given('-', case.bin, '--', '--init=/dev/null', dlv=self.fake(version), stdin=core)
+            self.assertIn('on standard input: ', said)
+            path = got['env'].get('GOCORE_STUB_CORE', got['args'][-1])
+            self.assertTrue(path.startswith('/proc/self/fd/'), path)
+            self.assertEqual(got['first'].get(path, '\x7fELF')[:4], '\x7fELF')
+            self.assertEqual(got['stdin'], '')
+
+    def test_cut_core(self):
+        cut = os.path.join(self.tmp.name, 'cut')
+        shutil.copy(self.other.core, cut)
+        os.truncate(cut, os.path.getsize(cut) // 2)
+        _, said = self.given(cut, self.other.bin, dlv=self.fake('1.24.0'))
+        self.assertRegex(said, r'(?m)^problem   file: the file ends at 0x[0-9a-f]+ ')
 
     def test_nothing_stays(self):
         """What was made for Delve has no name, so that nothing is left in TMPDIR."""
@@ -211,6 +236,7 @@ class Launcher(unittest.TestCase):
         for args, kwargs, says, status in (
                 ([core, program, '--dlv=/nonexistent/dlv'], {}, '/nonexistent/dlv: No such file', 1),
                 ([core, program, '--dlv=' + empty], {}, 'no program that can be run', 1),
+                ([core, program, '--dlv=' + self.other_tool()], {}, 'is no Delve', 1),
                 ([core, program], {'env': nothing}, 'dlv is not in PATH', 1),
                 (['/nonexistent', program], {}, '/nonexistent: cannot be opened: No such file', 1),
                 ([core, '--dlv=' + self.fake()], {'cwd': '/'}, 'its program /t/segv-go1.26 was not found', 1),

@@ -252,9 +252,9 @@ class Stub:
                 raise AssertionError('exit status %s after SIGTERM:\n%s' % (status, self.stderr))
 
 
-def run_stub(*args, timeout=10, **kwargs):
+def run_stub(*args, timeout=10, stdin=subprocess.DEVNULL, **kwargs):
     """Run the program to its end; stdout and stderr are text."""
-    return subprocess.run([*STUB, *args, *OPTIONS], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    return subprocess.run([*STUB, *args, *OPTIONS], stdin=stdin, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, errors='replace',
                           timeout=timeout * SLOW, **kwargs)
 
