@@ -12,7 +12,6 @@
 #include "sym/unit_index.h"
 
 #define MAX_OVERLAPS  8           /* units that claim the same address */
-#define SLOW_INFO     (4U << 20)  /* bytes of .debug_info */
 #define MAX_LOADED    (4U << 20)  /* rows and functions of all units that are kept */
 
 struct gc_lines {
@@ -257,17 +256,11 @@ static struct gc_answer *answer_at(struct gc_lines *l, uint64_t pc)
 	return gc_answers_at(&l->answers, pc);
 }
 
-/** What is quickly read is not worth a file. */
-static bool was_slow(const struct gc_lines *l)
-{
-	return gc_dwarf_unpacked(l->dies.dwarf) > 0 || gc_dwarf_section_size(l->dies.dwarf, ".debug_info") > SLOW_INFO;
-}
-
 static void write_cache(struct gc_lines *l)
 {
 	struct gc_line_cache cache;
 
-	if (l->answers.is_new && l->opened && l->state == GC_OK && l->damage.code == GC_OK && was_slow(l) &&
+	if (l->answers.is_new && l->opened && l->state == GC_OK && l->damage.code == GC_OK &&
 	    cache_of(l, &cache))
 		gc_answers_save(&l->answers, &cache);
 }
