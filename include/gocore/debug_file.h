@@ -21,6 +21,9 @@
 enum gc_code gc_debug_file_find(const struct gc_find_options *options, struct gc_elf_file *image,
 				const char *image_path, struct gc_elf_file *out, struct gc_error *err);
 
+/** Does @file name a supplementary file, without which it is not complete? */
+bool gc_debug_file_needs_supplement(struct gc_elf_file *file);
+
 /**
  * Find and open the supplementary file that dwz made for @file, a debug file
  * or a program (.gnu_debugaltlink: a path and a build ID; DWARF 5's own

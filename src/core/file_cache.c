@@ -37,10 +37,10 @@ struct gc_file_cache *gc_file_cache_new(void)
 
 static void close_kept(struct kept_file *k)
 {
+	if (k->kept.lines) /* which know names that are the symbols' */
+		k->kept.free_lines(k->kept.lines);
 	if (k->kept.symbols)
 		k->kept.free_symbols(k->kept.symbols);
-	if (k->kept.lines)
-		k->kept.free_lines(k->kept.lines);
 	if (k->kept.debug)
 		gc_elf_file_close(k->kept.debug);
 	free(k->kept.debug);

@@ -63,12 +63,15 @@ static struct gc_build_id build_id_of(struct gc_elf_file *file)
 /** Equal build IDs tell it without reading the file; the checksum is for files that have none. */
 static bool is_wanted(const struct hunt *h, struct gc_elf_file *file)
 {
-	struct gc_build_id id = build_id_of(file);
+	struct gc_build_id id;
 
 	if (h->machine && file->phdrs.machine != h->machine)
 		return false;
 	if (file->input.ino && file->input.ino == h->file->input.ino && file->input.dev == h->file->input.dev)
 		return false; /* a link to itself */
+	if (h->build_id->len && gc_build_id_equal(h->build_id, &file->build_id))
+		return true;
+	id = build_id_of(file);
 	if (h->build_id->len && id.len)
 		return gc_build_id_equal(h->build_id, &id);
 	return h->has_crc && crc_of(&file->input) == h->crc;
@@ -313,6 +316,13 @@ static const char *read_alt_link(struct gc_elf_file *file, struct gc_build_id *i
 	memcpy(id->bytes, end, id_len);
 	id->len = id_len;
 	return name;
+}
+
+bool gc_debug_file_needs_supplement(struct gc_elf_file *file)
+{
+	struct gc_build_id id;
+
+	return read_alt_link(file, &id) != NULL;
 }
 
 /** A relative path starts where the file lies that names it. */

@@ -16,7 +16,7 @@
 
 #include "gocore/bytes.h"
 
-#define FORMAT "gocore-stub lines 2"
+#define FORMAT "gocore-stub lines 3"
 
 #define SUFFIX ".lines"
 
@@ -27,14 +27,14 @@
 
 /* First bytes of records. */
 enum {
-	CALLS = 1, ANSWER = 2,
+	CALLS = 1, ANSWER = 2, NAMED = 3, EXPORTED = 4,
 };
 
 /* Which parts of a frame, an answer and a call there are. */
 enum {
 	HAS_FUNCTION = 1, HAS_FILE = 2, HAS_PATH = 4, IS_INLINED = 8,
 
-	HAS_FRAMES = 1, HAS_CALLS = 2, KNOWS_CALLS = 4,
+	HAS_FRAMES = 1, HAS_CALLS = 2, KNOWS_CALLS = 4, HAS_SYMBOL = 8, KNOWS_SYMBOL = 16,
 
 	HAS_NAME = 1, IS_TAIL = 2,
 };
@@ -48,21 +48,21 @@ static uint32_t checksum(const void *bytes, size_t len)
 	return (uint32_t)crc32(0, bytes, (uInt)len); /* MAX_CONTENT is less than 32 bits */
 }
 
-/** Programs of several builds, and files that were found with and without supplements, do not push each other out. */
+/** Programs of several builds, and files that were found with and without debug files, do not push each other out. */
 static bool path_of(const struct gc_line_cache *cache, const struct gc_buf *head, char path[PATH_MAX])
 {
 	char id[2 * GC_BUILD_ID_MAX + 1];
 
-	if (cache->source->build_id.len < 2)
+	if (cache->image->build_id.len < 2)
 		return false;
-	gc_build_id_hex(&cache->source->build_id, id);
+	gc_build_id_hex(&cache->image->build_id, id);
 	return (size_t)snprintf(path, PATH_MAX, "%s/%s-%08" PRIx32 SUFFIX, cache->dir, id,
 				checksum(head->data, head->len)) < PATH_MAX;
 }
 
 static void describe(struct gc_buf *b, const char *what, const struct gc_elf_file *file)
 {
-	gc_buf_printf(b, " %s ", what);
+	gc_buf_str(b, what);
 	gc_buf_hex(b, file->build_id.bytes, file->build_id.len);
 	gc_buf_printf(b, " %" PRIu64 " %" PRId64, file->input.size, file->input.mtime);
 }
@@ -76,11 +76,19 @@ static bool write_head(const struct gc_line_cache *cache, struct gc_buf *out)
 		return false;
 	gc_buf_printf(out, FORMAT " by %jd %jd.%09ld", (intmax_t)self.st_size, (intmax_t)self.st_mtim.tv_sec,
 		      self.st_mtim.tv_nsec);
-	describe(out, "of", cache->source);
-	if (cache->supplement)
-		describe(out, "and", cache->supplement);
+	describe(out, " of ", cache->image);
+	if (cache->debug)
+		describe(out, " and ", cache->debug);
 	gc_buf_char(out, '\n');
 	return !out->failed && out->len < MAX_HEAD;
+}
+
+void gc_line_cache_supplement(struct gc_buf *out, bool needed, const struct gc_elf_file *supplement)
+{
+	if (supplement)
+		describe(out, "", supplement);
+	else if (needed)
+		gc_buf_str(out, "missing");
 }
 
 /* Reading. */
@@ -112,7 +120,13 @@ static char *read_file(const char *path, size_t *len)
 	return content;
 }
 
-char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *answers)
+static bool next_string(struct gc_cursor *c, bool there, const char **out)
+{
+	*out = NULL;
+	return !there || gc_cursor_string(c, out, NULL) == GC_OK;
+}
+
+char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *answers, const char **supplement)
 {
 	struct gc_buf head = GC_BUF_INIT;
 	char path[PATH_MAX], *content = NULL;
@@ -124,7 +138,7 @@ char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *an
 	if (content && len >= head.len && memcmp(content, head.data, head.len) == 0) {
 		gc_cursor_init(answers, content + head.len, len - head.len, 0);
 		if (gc_cursor_u32(answers, &sum, NULL) == GC_OK && len - head.len - 4 <= MAX_CONTENT &&
-		    checksum(answers->pos, gc_cursor_left(answers)) == sum) {
+		    checksum(answers->pos, gc_cursor_left(answers)) == sum && next_string(answers, true, supplement)) {
 			gc_buf_deinit(&head);
 			return content;
 		}
@@ -132,12 +146,6 @@ char *gc_line_cache_read(const struct gc_line_cache *cache, struct gc_cursor *an
 	gc_buf_deinit(&head);
 	free(content);
 	return NULL;
-}
-
-static bool next_string(struct gc_cursor *c, bool there, const char **out)
-{
-	*out = NULL;
-	return !there || gc_cursor_string(c, out, NULL) == GC_OK;
 }
 
 static bool next_frame(struct gc_cursor *c, struct gc_line_frame *out)
@@ -153,6 +161,12 @@ static bool next_frame(struct gc_cursor *c, struct gc_line_frame *out)
 	       next_string(c, flags & HAS_PATH, &out->path);
 }
 
+static bool next_symbol(struct gc_cursor *c, struct gc_table_symbol *out)
+{
+	return gc_cursor_u64(c, &out->value, NULL) == GC_OK && gc_cursor_u64(c, &out->size, NULL) == GC_OK &&
+	       next_string(c, true, &out->name);
+}
+
 static bool next_answer(struct gc_cursor *c, struct gc_line_record *out, struct gc_line_frame *frames, size_t max)
 {
 	uint8_t flags;
@@ -164,7 +178,10 @@ static bool next_answer(struct gc_cursor *c, struct gc_line_record *out, struct 
 	out->has_frames = flags & HAS_FRAMES;
 	out->has_calls = flags & HAS_CALLS;
 	out->knows_calls = flags & KNOWS_CALLS;
+	out->has_symbol = flags & HAS_SYMBOL;
 	out->count = n;
+	if (flags & KNOWS_SYMBOL && !next_symbol(c, &out->symbol))
+		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!next_frame(c, &frames[i]))
 			return false;
@@ -209,7 +226,11 @@ bool gc_line_cache_next(struct gc_cursor *answers, struct gc_line_record *out, s
 
 	if (gc_cursor_u8(answers, &kind, NULL) != GC_OK)
 		return false;
-	*out = (struct gc_line_record){ .is_calls = kind == CALLS };
+	*out = (struct gc_line_record){
+		.is_calls = kind == CALLS, .is_named = kind == NAMED || kind == EXPORTED, .exports = kind == EXPORTED,
+	};
+	if (out->is_named)
+		return gc_cursor_u64(answers, &out->value, NULL) == GC_OK && next_string(answers, true, &out->name);
 	return kind == CALLS ? next_calls(answers, &out->calls) :
 	       kind == ANSWER && next_answer(answers, out, frames, max);
 }
@@ -247,6 +268,11 @@ static void add_frame(struct gc_buf *b, const struct gc_line_frame *f)
 	add_string(b, f->path);
 }
 
+void gc_line_cache_add_supplement(struct gc_buf *answers, const char *supplement)
+{
+	add_string(answers, supplement);
+}
+
 bool gc_line_cache_add(struct gc_buf *answers, const struct gc_line_record *record,
 		       const struct gc_line_frame *frames)
 {
@@ -255,11 +281,27 @@ bool gc_line_cache_add(struct gc_buf *answers, const struct gc_line_record *reco
 	add_number(answers, ANSWER, 1);
 	add_number(answers, record->pc, 8);
 	add_number(answers, (record->has_frames ? HAS_FRAMES : 0) | (record->has_calls ? HAS_CALLS : 0) |
-			    (record->knows_calls ? KNOWS_CALLS : 0), 1);
+			    (record->knows_calls ? KNOWS_CALLS : 0) | (record->has_symbol ? HAS_SYMBOL : 0) |
+			    (record->symbol.name ? KNOWS_SYMBOL : 0), 1);
 	add_number(answers, record->die, 8);
 	add_number(answers, record->count, 2);
+	if (record->symbol.name) {
+		add_number(answers, record->symbol.value, 8);
+		add_number(answers, record->symbol.size, 8);
+		add_string(answers, record->symbol.name);
+	}
 	for (size_t i = 0; i < record->count; i++)
 		add_frame(answers, &frames[i]);
+	return check_room(answers, before);
+}
+
+bool gc_line_cache_add_named(struct gc_buf *answers, bool exports, const char *name, uint64_t value)
+{
+	const size_t before = answers->len;
+
+	add_number(answers, exports ? EXPORTED : NAMED, 1);
+	add_number(answers, value, 8);
+	add_string(answers, name);
 	return check_room(answers, before);
 }
 

@@ -18,7 +18,7 @@ struct gc_lines {
 	struct gc_elf_file *image, *debug;
 	const struct gc_find_options *options;
 	struct gc_elf_file supplement_file;
-	bool looked_for_supplement, has_supplement;
+	bool looked_for_supplement, needs_supplement, has_supplement;
 	bool opened;
 	enum gc_code state;         /* of opening */
 	struct gc_error why;
@@ -66,7 +66,8 @@ void gc_lines_open_files(struct gc_lines *l)
 		return;
 	l->looked_for_supplement = true;
 	source = source_of(l);
-	l->has_supplement = source && gc_debug_file_find_supplement(l->options, source,
+	l->needs_supplement = source && gc_debug_file_needs_supplement(source);
+	l->has_supplement = l->needs_supplement && gc_debug_file_find_supplement(l->options, source,
 								     source->input.path, &l->supplement_file, NULL) == GC_OK;
 }
 
@@ -231,38 +232,98 @@ static enum gc_code ask(struct gc_lines *l, uint64_t pc, struct gc_line_frame *f
 
 /* Answers of earlier runs. */
 
-static bool cache_of(struct gc_lines *l, struct gc_line_cache *out)
+static bool cache_of(const struct gc_lines *l, struct gc_line_cache *out)
 {
-	const struct gc_elf_file *source = l->options && l->options->cache_dir ? source_of(l) : NULL;
-
-	if (!source || source->build_id.len == 0)
+	if (!l->options || !l->options->cache_dir || l->image->build_id.len == 0)
 		return false;
-	gc_lines_open_files(l);
-	*out = (struct gc_line_cache){
-		.dir = l->options->cache_dir, .source = source,
-		.supplement = l->has_supplement ? &l->supplement_file : NULL,
-	};
+	*out = (struct gc_line_cache){ .dir = l->options->cache_dir, .image = l->image, .debug = l->debug };
 	return true;
 }
 
-/** The answer for @pc, also of an earlier run. @return NULL: out of memory */
-static struct gc_answer *answer_at(struct gc_lines *l, uint64_t pc)
+static void describe_supplement(struct gc_lines *l, struct gc_buf *out)
+{
+	gc_lines_open_files(l);
+	gc_line_cache_supplement(out, l->needs_supplement, l->has_supplement ? &l->supplement_file : NULL);
+}
+
+/** Most need none. Then none of the sections is looked at to find that out again. */
+static bool is_same_supplement(void *data, const char *supplement)
+{
+	struct gc_buf own = GC_BUF_INIT;
+	bool same;
+
+	if (supplement[0] == '\0')
+		return true;
+	describe_supplement(data, &own);
+	same = !own.failed && strcmp(gc_buf_text(&own), supplement) == 0;
+	gc_buf_deinit(&own);
+	return same;
+}
+
+/** All answers, also those of earlier runs. */
+static struct gc_answers *answers_of(struct gc_lines *l)
 {
 	struct gc_line_cache cache;
 
 	if (!l->cache_read && cache_of(l, &cache))
-		gc_answers_load(&l->answers, &cache);
+		gc_answers_load(&l->answers, &cache, is_same_supplement, l);
 	l->cache_read = true;
-	return gc_answers_at(&l->answers, pc);
+	return &l->answers;
+}
+
+/** @return NULL: out of memory */
+static struct gc_answer *answer_at(struct gc_lines *l, uint64_t pc)
+{
+	return gc_answers_at(answers_of(l), pc);
+}
+
+/** That there is no debug information is an answer, too. */
+static bool is_readable(const struct gc_lines *l)
+{
+	return (!l->opened || l->state == GC_OK || l->state == GC_E_NOT_FOUND) && l->damage.code == GC_OK;
 }
 
 static void write_cache(struct gc_lines *l)
 {
+	struct gc_buf supplement = GC_BUF_INIT;
 	struct gc_line_cache cache;
 
-	if (l->answers.is_new && l->opened && l->state == GC_OK && l->damage.code == GC_OK &&
-	    cache_of(l, &cache))
-		gc_answers_save(&l->answers, &cache);
+	if (!l->answers.is_new || !is_readable(l) || !cache_of(l, &cache))
+		return;
+	describe_supplement(l, &supplement);
+	if (!supplement.failed)
+		gc_answers_save(&l->answers, &cache, gc_buf_text(&supplement));
+	gc_buf_deinit(&supplement);
+}
+
+/* Symbols. */
+
+bool gc_lines_recall_symbol(struct gc_lines *l, uint64_t pc, struct gc_table_symbol *out)
+{
+	const struct gc_answer *a = answer_at(l, pc);
+
+	if (!a || !a->has_symbol)
+		return false;
+	*out = a->symbol;
+	return true;
+}
+
+void gc_lines_remember_symbol(struct gc_lines *l, uint64_t pc, const struct gc_table_symbol *symbol)
+{
+	struct gc_answer *a = answer_at(l, pc);
+
+	if (a)
+		gc_answers_set_symbol(&l->answers, a, symbol);
+}
+
+bool gc_lines_recall_named(struct gc_lines *l, bool exports, const char *name, uint64_t *value)
+{
+	return gc_answers_named(answers_of(l), exports, name, value);
+}
+
+void gc_lines_remember_named(struct gc_lines *l, bool exports, const char *name, uint64_t value)
+{
+	gc_answers_add_named(answers_of(l), exports, name, value);
 }
 
 /* Frames. */
@@ -275,7 +336,7 @@ static enum gc_code find_frames(struct gc_lines *l, struct gc_answer *a, struct 
 
 	if (code == GC_OK)
 		code = ask(l, a->pc, frames, &count, err);
-	if (code == GC_E_MEMORY || l->state != GC_OK)
+	if (code == GC_E_MEMORY || (l->state != GC_OK && l->state != GC_E_NOT_FOUND))
 		return code;
 	if (!gc_answers_set_frames(&l->answers, a, frames, code == GC_OK ? count : 0))
 		return gc_fail_memory(err);

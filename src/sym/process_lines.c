@@ -3,12 +3,47 @@
 
 #include "gocore/file_cache.h"
 
+#include "sym/lines_calls.h"
 #include "sym/process_lines.h"
+#include "sym/symbol_memory.h"
+
+static bool recall(void *data, const struct gc_image *image, uint64_t pc, struct gc_table_symbol *out)
+{
+	struct gc_lines *lines = gc_process_lines_of(data, image)->lines;
+
+	return lines && gc_lines_recall_symbol(lines, pc, out);
+}
+
+static void remember(void *data, const struct gc_image *image, uint64_t pc, const struct gc_table_symbol *symbol)
+{
+	struct gc_lines *lines = gc_process_lines_of(data, image)->lines;
+
+	if (lines)
+		gc_lines_remember_symbol(lines, pc, symbol);
+}
+
+static bool recall_named(void *data, const struct gc_image *image, bool exports, const char *name, uint64_t *value)
+{
+	struct gc_lines *lines = gc_process_lines_of(data, image)->lines;
+
+	return lines && gc_lines_recall_named(lines, exports, name, value);
+}
+
+static void remember_named(void *data, const struct gc_image *image, bool exports, const char *name, uint64_t value)
+{
+	struct gc_lines *lines = gc_process_lines_of(data, image)->lines;
+
+	if (lines)
+		gc_lines_remember_named(lines, exports, name, value);
+}
 
 enum gc_code gc_process_lines_new(struct gc_process_lines **out, const struct gc_process *p,
 				  struct gc_symbols *symbols, const struct gc_find_options *options,
 				  struct gc_problems *problems, struct gc_error *err)
 {
+	struct gc_symbol_memory memory = {
+		.recall = recall, .remember = remember, .recall_named = recall_named, .remember_named = remember_named,
+	};
 	struct gc_process_lines *l = calloc(1, sizeof(*l));
 
 	if (l)
@@ -21,6 +56,8 @@ enum gc_code gc_process_lines_new(struct gc_process_lines **out, const struct gc
 	l->symbols = symbols;
 	l->options = options;
 	l->problems = problems;
+	memory.data = l;
+	gc_symbols_set_memory(symbols, &memory);
 	*out = l;
 	return GC_OK;
 }
@@ -34,6 +71,7 @@ void gc_process_lines_free(struct gc_process_lines *l)
 {
 	if (!l)
 		return;
+	gc_symbols_set_memory(l->symbols, NULL);
 	for (size_t i = 0; i < l->p->images.count; i++)
 		if (!kept_of(&l->p->images.list[i]))
 			gc_lines_free(l->images[i].lines);

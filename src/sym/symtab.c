@@ -9,6 +9,7 @@
 
 #include "core/module.h"
 #include "sym/mini_debug.h"
+#include "sym/symbol_memory.h"
 #include "sym/symbol_table.h"
 
 /* A symbol table in memory without section headers. */
@@ -37,6 +38,7 @@ struct gc_symbols {
 	const struct gc_find_options *options;
 	struct gc_problems *problems;
 	struct image_symbols *images; /* as p->images.list */
+	struct gc_symbol_memory memory; /* without functions: none */
 	struct printed *printed;      /* hash table by the mangled name's address */
 	size_t nprinted, printed_size;
 };
@@ -285,13 +287,34 @@ static const char *printed_name(struct gc_symbols *s, const char *name)
 	return s->printed[at].name ? s->printed[at].name : name;
 }
 
+void gc_symbols_set_memory(struct gc_symbols *s, const struct gc_symbol_memory *memory)
+{
+	s->memory = memory ? *memory : (struct gc_symbol_memory){ .data = NULL };
+}
+
+/** @param pc  link-time */
+static bool find(struct gc_symbols *s, const struct gc_image *image, uint64_t pc, struct gc_table_symbol *out)
+{
+	struct gc_symbol_table *table;
+	bool found;
+
+	if (s->memory.recall && s->memory.recall(s->memory.data, image, pc, out))
+		return out->name != NULL;
+	table = table_of(s, of_image(s, image));
+	if (!table)
+		return false;
+	found = gc_symbol_table_find(table, pc, out);
+	if (s->memory.remember)
+		s->memory.remember(s->memory.data, image, pc, found ? out : NULL);
+	return found;
+}
+
 bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out)
 {
 	const struct gc_image *image = gc_images_at(&s->p->images, addr);
-	struct gc_symbol_table *table = image && image->has_bias ? table_of(s, of_image(s, image)) : NULL;
 	struct gc_table_symbol symbol;
 
-	if (!table || !gc_symbol_table_find(table, addr - image->bias, &symbol))
+	if (!image || !image->has_bias || !find(s, image, addr - image->bias, &symbol))
 		return false;
 	*out = (struct gc_symbol_at){
 		.name = printed_name(s, symbol.name), .entry = symbol.value + image->bias, .size = symbol.size,
@@ -302,29 +325,49 @@ bool gc_symbols_at(struct gc_symbols *s, uint64_t addr, struct gc_symbol_at *out
 
 /* By name. */
 
-static bool find_exported(const struct gc_image *image, const char *name, uint64_t *out)
+/** @return link-time, 0: none */
+static uint64_t find_exported(const struct gc_image *image, const char *name)
 {
-	struct gc_symbol_table *table = image->has_bias && image->file ? gc_symbol_table_new(&image->file->phdrs) : NULL;
-	bool found = table && gc_symbol_table_add_sections(table, image->file, ".dynsym", ".dynstr") &&
-		     gc_symbol_table_named(table, name, out);
+	struct gc_symbol_table *table = gc_symbol_table_new(&image->file->phdrs);
+	uint64_t value = 0;
 
-	if (found)
-		*out += image->bias;
+	if (!table || !gc_symbol_table_add_sections(table, image->file, ".dynsym", ".dynstr") ||
+	    !gc_symbol_table_named(table, name, &value))
+		value = 0;
 	gc_symbol_table_free(table);
-	return found;
+	return value;
+}
+
+/** @return link-time, 0: none */
+static uint64_t find_own(struct gc_symbols *s, const struct gc_image *image, const char *name)
+{
+	struct gc_symbol_table *table = table_of(s, of_image(s, image));
+	uint64_t value;
+
+	return table && gc_symbol_table_named(table, name, &value) ? value : 0;
+}
+
+static bool find_named(struct gc_symbols *s, const struct gc_image *image, bool exports, const char *name, uint64_t *out)
+{
+	uint64_t value;
+
+	if (!image->has_bias || (exports && !image->file))
+		return false;
+	if (!s->memory.recall_named || !s->memory.recall_named(s->memory.data, image, exports, name, &value)) {
+		value = exports ? find_exported(image, name) : find_own(s, image, name);
+		if (s->memory.remember_named)
+			s->memory.remember_named(s->memory.data, image, exports, name, value);
+	}
+	*out = value + image->bias;
+	return value != 0;
 }
 
 bool gc_symbols_named(struct gc_symbols *s, const struct gc_image *from, const char *name, uint64_t *out)
 {
-	struct image_symbols *own = of_image(s, from);
-	struct gc_symbol_table *table = table_of(s, own);
-
-	if (table && gc_symbol_table_named(table, name, out)) {
-		*out += from->bias;
+	if (find_named(s, from, false, name, out))
 		return true;
-	}
 	for (size_t i = 0; i < s->p->images.count; i++)
-		if (&s->images[i] != own && find_exported(&s->p->images.list[i], name, out))
+		if (&s->p->images.list[i] != from && find_named(s, &s->p->images.list[i], true, name, out))
 			return true;
 	return false;
 }
