@@ -1071,6 +1071,52 @@ START_TEST(kept_and_damaged)
 }
 END_TEST
 
+/** Another run over the packed file. */
+static void open_again(const struct gc_find_options *options)
+{
+	elf = (struct elf){ .type = ET_DYN, .build_id = id };
+	build_packed(ELFCOMPRESS_ZLIB);
+	open_image();
+	image.input.mtime = 1;
+	gc_lines_free(lines);
+	ck_assert(gc_lines_new(&lines, &image, NULL, options, &err) == GC_OK);
+}
+
+START_TEST(symbols_are_kept)
+{
+	const struct gc_table_symbol f = { .value = 0x1000, .size = 64, .name = "f" };
+	char cache_dir[PATH_MAX];
+	const struct gc_find_options options = { .cache_dir = cache_dir, .no_debuginfod = true };
+	struct gc_table_symbol symbol;
+	uint64_t value;
+
+	make_dir();
+	strcpy(cache_dir, in_dir("a/b"));
+	for (int run = 0; run < 2; run++) {
+		open_again(&options);
+		ck_assert_int_eq(gc_lines_recall_symbol(lines, 0x1010, &symbol), run);
+		if (run) {
+			ck_assert_str_eq(symbol.name, "f");
+			ck_assert_uint_eq(symbol.value, 0x1000);
+			ck_assert_uint_eq(symbol.size, 64);
+			ck_assert(gc_lines_recall_symbol(lines, 0x2010, &symbol) && !symbol.name);
+			ck_assert(gc_lines_recall_named(lines, true, "f", &value) && value == 0x1000);
+			ck_assert(gc_lines_recall_named(lines, false, "f", &value) && value == 0);
+		}
+		ck_assert(!gc_lines_recall_symbol(lines, 0x3010, &symbol));
+		ck_assert(!gc_lines_recall_named(lines, true, "g", &value));
+		gc_lines_remember_symbol(lines, 0x1010, &f);
+		gc_lines_remember_symbol(lines, 0x2010, NULL);
+		if (!run) {
+			gc_lines_remember_named(lines, true, "f", 0x1000);
+			gc_lines_remember_named(lines, false, "f", 0);
+		}
+		close_image();
+	}
+	remove_dir();
+}
+END_TEST
+
 /** Calls and frames in @out as they were in @in. */
 static void ck_same_calls(const struct gc_call_sites *in, const struct gc_call_sites *out)
 {
@@ -1094,22 +1140,37 @@ START_TEST(calls_are_kept)
 	const struct gc_line_record answers[] = {
 		{ .pc = 0x1020, .has_calls = true, .knows_calls = true, .die = 77 },
 		{ .pc = 0x1fff, .has_calls = true },
+		{ .pc = 0x2fff, .has_symbol = true },
+		{ .pc = 0x3fff, .has_symbol = true, .symbol = { .value = 0x3000, .size = 0x1000, .name = "_Z1fv" } },
 	};
 	struct gc_buf content = GC_BUF_INIT;
 	struct gc_line_record record;
 	struct gc_cursor c;
 
 	ck_assert(gc_line_cache_add_calls(&content, &calls));
+	ck_assert(gc_line_cache_add_named(&content, true, "abort", 0x5000));
+	ck_assert(gc_line_cache_add_named(&content, false, "nothing", 0));
 	for (size_t i = 0; i < GC_COUNT(answers); i++)
 		ck_assert(gc_line_cache_add(&content, &answers[i], NULL));
 	gc_cursor_init(&c, content.data, content.len, 0);
 	ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && record.is_calls);
 	ck_same_calls(&calls, &record.calls);
 	gc_call_sites_deinit(&record.calls);
+	ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && record.is_named && record.exports);
+	ck_assert_str_eq(record.name, "abort");
+	ck_assert_uint_eq(record.value, 0x5000);
+	ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && record.is_named && !record.exports);
+	ck_assert_str_eq(record.name, "nothing");
+	ck_assert_uint_eq(record.value, 0);
 	for (size_t i = 0; i < GC_COUNT(answers); i++) {
-		ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && !record.is_calls);
+		ck_assert(gc_line_cache_next(&c, &record, NULL, 0) && !record.is_calls && !record.is_named);
 		ck_assert_uint_eq(record.pc, answers[i].pc);
-		ck_assert(record.has_calls && !record.has_frames);
+		ck_assert(!record.has_frames);
+		ck_assert_int_eq(record.has_calls, answers[i].has_calls);
+		ck_assert_int_eq(record.has_symbol, answers[i].has_symbol);
+		ck_assert_pstr_eq(record.symbol.name, answers[i].symbol.name);
+		ck_assert_uint_eq(record.symbol.value, answers[i].symbol.value);
+		ck_assert_uint_eq(record.symbol.size, answers[i].symbol.size);
 		ck_assert_int_eq(record.knows_calls, answers[i].knows_calls);
 		ck_assert_uint_eq(record.die, answers[i].die);
 	}
@@ -1218,6 +1279,7 @@ int main(void)
 	tcase_add_test(tc, supplement);
 	tcase_add_test(tc, kept_for_other_runs);
 	tcase_add_test(tc, kept_and_damaged);
+	tcase_add_test(tc, symbols_are_kept);
 	tcase_add_test(tc, calls_are_kept);
 	tcase_add_test(tc, damaged_anywhere);
 	tcase_add_test(tc, a_damaged_line_table_costs_lines_only);
