@@ -12,7 +12,8 @@
 /**
  * Content of a file under /proc/PID or /proc/PID/task/TID.
  *
- * @return GC_E_NOT_FOUND if it is not one of maps smaps status stat cmdline auxv coredump_filter comm
+ * @return GC_E_NOT_FOUND if it is not one of maps smaps status stat cmdline environ auxv coredump_filter comm,
+ *         or the core does not have it
  */
 enum gc_code gc_procfs_read(struct gc_target *t, const char *path, struct gc_buf *out, struct gc_error *err);
 

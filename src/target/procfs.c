@@ -286,40 +286,73 @@ static bool fits_psargs(const struct gc_core *core, const char *cmdline, size_t 
 	return true;
 }
 
-/** argv as the kernel laid it out on the first stack (create_elf_tables, fs/binfmt_elf.c). */
-static bool add_argv(const struct gc_process *p, struct gc_buf *out)
+/** @count strings that lie one behind another. @return false at what is not in the core; *@at is behind them */
+static bool add_strings(const struct gc_space *space, uint64_t *at, uint64_t count, struct gc_buf *out)
 {
-	uint64_t auxv = find_auxv(p), end = 0, first, argc;
+	size_t before = out->len;
+
+	for (uint64_t i = 0; i < count && out->len - before < MAX_CMDLINE; i++) {
+		char text[4096];
+		enum gc_code code;
+		size_t len;
+
+		do {
+			code = gc_space_string(space, *at, text, sizeof(text), NULL);
+			if (code != GC_OK && code != GC_E_LIMIT)
+				return false;
+			len = code == GC_OK ? strlen(text) + 1 : sizeof(text);
+			gc_buf_add(out, text, len);
+			*at += len;
+		} while (code == GC_E_LIMIT && out->len - before < MAX_CMDLINE);
+	}
+	return true;
+}
+
+/**
+ * argv as the kernel laid it out on the first stack (create_elf_tables, fs/binfmt_elf.c).
+ *
+ * @param env      where the strings of the environment begin: right behind it
+ * @param nenv     how many there are
+ */
+static bool add_argv(const struct gc_process *p, struct gc_buf *out, uint64_t *env, uint64_t *nenv)
+{
+	uint64_t auxv = find_auxv(p), end = 0, argc;
 	size_t before = out->len;
 
 	/* envp ends with a zero before auxv, argv with one before envp */
 	if (auxv && back_to_zero(&p->space, auxv) == auxv - 8)
 		end = back_to_zero(&p->space, auxv - 8);
-	argc = end ? find_argv(&p->space, end, auxv, &first) : 0;
-	for (uint64_t i = 0; i < argc && out->len - before < MAX_CMDLINE; i++) {
-		char text[4096];
-		enum gc_code code;
-
-		do {
-			code = gc_space_string(&p->space, first, text, sizeof(text), NULL);
-			if (code != GC_OK && code != GC_E_LIMIT)
-				goto fail;
-			gc_buf_add(out, text, code == GC_OK ? strlen(text) + 1 : sizeof(text));
-			first += code == GC_OK ? strlen(text) + 1 : sizeof(text);
-		} while (code == GC_E_LIMIT && out->len - before < MAX_CMDLINE);
-	}
-	if (argc && fits_psargs(&p->core, out->data + before, out->len - before))
+	argc = end ? find_argv(&p->space, end, auxv, env) : 0;
+	if (argc && add_strings(&p->space, env, argc, out) &&
+	    fits_psargs(&p->core, out->data + before, out->len - before)) {
+		*nenv = (auxv - 16 - end) / 8;
 		return true;
-fail:
+	}
 	out->len = before;
 	return false;
 }
 
 static void add_cmdline(const struct gc_process *p, struct gc_buf *out)
 {
+	uint64_t env, nenv;
+
 	/* whole and with its NULs if it is found, else the note's text, as of a program that gave itself a title */
-	if (!add_argv(p, out) && p->core.has_prpsinfo)
+	if (!add_argv(p, out, &env, &nenv) && p->core.has_prpsinfo)
 		gc_buf_add(out, p->core.prpsinfo.args, strlen(p->core.prpsinfo.args) + 1);
+}
+
+/** The environment that the program was started with. @return false if it is not found */
+static bool add_environ(const struct gc_process *p, struct gc_buf *out)
+{
+	uint64_t env, nenv;
+	size_t before = out->len;
+	bool found = add_argv(p, out, &env, &nenv);
+
+	out->len = before;
+	if (found && add_strings(&p->space, &env, nenv, out))
+		return true;
+	out->len = before;
+	return false;
 }
 
 enum gc_code gc_procfs_read(struct gc_target *t, const char *path, struct gc_buf *out, struct gc_error *err)
@@ -347,7 +380,7 @@ enum gc_code gc_procfs_read(struct gc_target *t, const char *path, struct gc_buf
 		gc_buf_printf(out, "%s\n", core->prpsinfo.fname);
 	else if (strcmp(where.name, "coredump_filter") == 0)
 		gc_buf_str(out, "000001ff\n"); /* everything: what is not held is marked in smaps */
-	else
+	else if (strcmp(where.name, "environ") != 0 || !add_environ(p, out))
 		return gc_fail(err, GC_E_NOT_FOUND, "%s: not in this core", path);
 	return out->failed ? gc_fail_memory(err) : GC_OK;
 }

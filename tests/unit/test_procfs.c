@@ -209,6 +209,25 @@ START_TEST(cmdline_long)
 END_TEST
 
 /* The stack was overwritten: the note is believed. */
+START_TEST(environment)
+{
+	open_default();
+	content_of("/proc/68/environ");
+	ck_assert_uint_eq(out.len, sizeof("HOME=/"));
+	ck_assert_str_eq(out.data, "HOME=/");
+}
+END_TEST
+
+/* Where argv is not what the kernel noted, what lies behind it may be anything. */
+START_TEST(environment_damaged)
+{
+	open_target(default_argv, GC_COUNT(default_argv), "another title");
+	gc_buf_clear(&out);
+	ck_assert_int_eq(gc_procfs_read(target, "/proc/68/environ", &out, &err), GC_E_NOT_FOUND);
+	ck_assert_uint_eq(out.len, 0);
+}
+END_TEST
+
 START_TEST(cmdline_damaged)
 {
 	open_target(default_argv, GC_COUNT(default_argv), "another title");
@@ -281,7 +300,7 @@ START_TEST(nothing_else)
 {
 	static const char *const paths[] = {
 		"/proc/1/maps", "/proc/self/maps", "/proc/68", "/proc/68/", "/proc/68maps", "/proc/068x/maps",
-		"/proc/68/task/71/maps", "/proc/68/task//maps", "/proc/68/mem", "/proc/68/environ", "/etc/passwd",
+		"/proc/68/task/71/maps", "/proc/68/task//maps", "/proc/68/mem", "/etc/passwd",
 		"/proc/68/../1/maps", "/proc/99999999999999999999/maps", "", "/proc/-68/maps", "/proc/68/maps/",
 	};
 
@@ -304,6 +323,8 @@ int main(void)
 	tcase_add_test(tc, smaps);
 	tcase_add_test(tc, cmdline);
 	tcase_add_test(tc, cmdline_long);
+	tcase_add_test(tc, environment);
+	tcase_add_test(tc, environment_damaged);
 	tcase_add_test(tc, cmdline_damaged);
 	tcase_add_test(tc, cmdline_of_a_tagged_pointer);
 	tcase_add_test(tc, status);
