@@ -212,8 +212,8 @@ static uint64_t next_candidate(const struct table *t, uint64_t n, uint64_t value
 	const uint8_t *bytes = t->symbols + n * GC_SYM_SIZE;
 
 	for (; t->count - n >= 4; n += 4, bytes += 4 * GC_SYM_SIZE)
-		if (is_candidate(bytes, value, distance) | is_candidate(bytes + GC_SYM_SIZE, value, distance) |
-		    is_candidate(bytes + 2 * GC_SYM_SIZE, value, distance) |
+		if (is_candidate(bytes, value, distance) + is_candidate(bytes + GC_SYM_SIZE, value, distance) +
+		    is_candidate(bytes + 2 * GC_SYM_SIZE, value, distance) +
 		    is_candidate(bytes + 3 * GC_SYM_SIZE, value, distance))
 			break;
 	while (n < t->count && !is_candidate(t->symbols + n * GC_SYM_SIZE, value, distance))
