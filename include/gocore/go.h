@@ -122,6 +122,7 @@ struct gc_go_m {
 	uint64_t vdso_pc, vdso_sp; /* caller of the vDSO function that it is in; 0: none */
 	bool in_cgo;
 	bool throwing;
+	bool dying;               /* of a panic, a fatal error or a signal, as the first one */
 };
 
 struct gc_go;
@@ -294,6 +295,20 @@ struct gc_go_panics {
 	uint64_t stack_limit;     /* that a goroutine's stack went beyond; 0: none did, or the program has no symbols */
 	uint64_t stack_sp;        /* how far it had come */
 };
+
+/** A signal that the runtime got and that is no panic: it prints the stacks and dies. */
+struct gc_go_caught {
+	struct gc_siginfo info;   /* without a note */
+	uint64_t addr;            /* what si_addr has; that of no fault has who sent it there */
+	uint64_t pc;              /* that it interrupted */
+	const struct gc_go_m *m;  /* that got it */
+};
+
+/** The M that brought the process down, or NULL. */
+const struct gc_go_m *gc_go_dying_m(const struct gc_go *go);
+
+/** @return false if the process did not die of one, or what the handler was told cannot be read */
+bool gc_go_caught_read(struct gc_go *go, struct gc_go_caught *out);
 
 enum gc_code gc_go_panics_read(struct gc_go *go, struct gc_go_panics *out, struct gc_error *err);
 void gc_go_panics_deinit(struct gc_go_panics *panics);

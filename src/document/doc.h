@@ -71,6 +71,7 @@ void gc_doc_process(struct gc_doc *d, json_t *root);
 
 /** The signal that ended the process, NULL: none; and a signal by its number alone. */
 json_t *gc_doc_signal(struct gc_doc *d);
+json_t *gc_doc_siginfo(struct gc_doc *d, const struct gc_siginfo *info);
 json_t *gc_doc_signal_named(struct gc_doc *d, int number);
 
 json_t *gc_doc_images(struct gc_doc *d);

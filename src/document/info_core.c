@@ -72,14 +72,17 @@ json_t *gc_doc_signal_named(struct gc_doc *d, int number)
 json_t *gc_doc_signal(struct gc_doc *d)
 {
 	const struct gc_core *core = &d->p->core;
-	const struct gc_siginfo *info = &core->siginfo;
-	json_t *signal;
 
 	if (!core->signal)
 		return NULL;
-	signal = gc_doc_signal_named(d, core->signal);
-	if (!core->has_siginfo || info->signo != core->signal)
-		return signal;
+	return core->has_siginfo && core->siginfo.signo == core->signal ?
+		       gc_doc_siginfo(d, &core->siginfo) : gc_doc_signal_named(d, core->signal);
+}
+
+json_t *gc_doc_siginfo(struct gc_doc *d, const struct gc_siginfo *info)
+{
+	json_t *signal = gc_doc_signal_named(d, info->signo);
+
 	gc_doc_int(d, signal, "code", info->code);
 	gc_doc_str(d, signal, "code_name", gc_signal_code_name(info->signo, info->code));
 	gc_doc_str(d, signal, "code_description", gc_signal_code_text(info->signo, info->code));

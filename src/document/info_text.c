@@ -84,7 +84,7 @@ static void add_described(struct gc_buf *line, const char *name, const char *des
 		gc_buf_printf(line, " (%s)", description);
 }
 
-static void put_signal(struct gc_buf *out, const json_t *signal)
+void gc_text_signal(struct gc_buf *out, const char *label, const json_t *signal)
 {
 	const char *name = gc_json_str(signal, "name"), *code = gc_json_str(signal, "code_name");
 	const char *address = gc_json_str(signal, "address");
@@ -104,7 +104,9 @@ static void put_signal(struct gc_buf *out, const json_t *signal)
 	if (json_object_get(signal, "sender_pid"))
 		gc_buf_printf(&line, ", sent by pid %" PRIu64 ", uid %" PRIu64, gc_json_uint(signal, "sender_pid"),
 			      gc_json_uint(signal, "sender_uid"));
-	gc_text_put_line(out, "signal", &line);
+	if (json_object_get(signal, "tid"))
+		gc_buf_printf(&line, ", thread %" PRIu64, gc_json_uint(signal, "tid"));
+	gc_text_put_line(out, label, &line);
 }
 
 static bool is_status(const json_t *image, const char *status)
@@ -417,7 +419,7 @@ void gc_text_core(struct gc_buf *out, const json_t *document)
 	put_core(out, document);
 	put_core_file(out, document);
 	gc_text_put_str(out, "command", document, "command_line");
-	put_signal(out, json_object_get(document, "signal"));
+	gc_text_signal(out, "signal", json_object_get(document, "signal"));
 	put_program(out, document);
 }
 

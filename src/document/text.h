@@ -42,6 +42,9 @@ void gc_table_end(struct gc_table *t, struct gc_buf *out); /* write it */
 /** The lines from "core" to "program". */
 void gc_text_core(struct gc_buf *out, const json_t *document);
 
+/** A line of the heading for a signal as gc_doc_siginfo makes it; nothing for NULL. */
+void gc_text_signal(struct gc_buf *out, const char *label, const json_t *signal);
+
 /** "Problems" and a line for each; nothing if there are none. */
 void gc_text_problems(struct gc_buf *out, const json_t *problems);
 

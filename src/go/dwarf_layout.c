@@ -53,6 +53,7 @@ static const struct field fields[] = {
 	FIELD("runtime.m", "p", m.p, true),
 	FIELD("runtime.m", "id", m.id, false),
 	FIELD("runtime.m", "throwing", m.throwing, true),
+	FIELD("runtime.m", "dying", m.dying, false),
 	FIELD("runtime.m", "incgo", m.incgo, true),
 	FIELD("runtime.m", "alllink", m.alllink, true),
 	FIELD("runtime.m", "vdsoSP", m.vdsosp, false),

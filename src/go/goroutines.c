@@ -107,6 +107,7 @@ static void parse_m(struct gc_go *go, uint64_t addr, const uint8_t *bytes, struc
 		.curg = field(bytes, l->m.curg), .vdso_sp = field(bytes, l->m.vdsosp),
 		.vdso_pc = field(bytes, l->m.vdsopc), .in_cgo = bytes[l->m.incgo] == 1,
 		.throwing = gc_load_le32(bytes + l->m.throwing) != 0,
+		.dying = l->m.dying != NO_FIELD && gc_load_le32(bytes + l->m.dying) != 0,
 	};
 	go_word(go, m->g0 + G_STACK_LO, &m->g0_lo);
 	go_word(go, m->g0 + G_STACK_HI, &m->g0_hi);

@@ -62,7 +62,7 @@ struct go_layout {
 		uint16_t size;    /* bytes to read for all of these */
 	} g;
 	struct {
-		uint16_t procid, gsignal, curg, p, id, throwing, incgo, alllink;
+		uint16_t procid, gsignal, curg, p, id, throwing, dying, incgo, alllink;
 		uint16_t vdsosp, vdsopc;
 		uint16_t size;
 	} m;

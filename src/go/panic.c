@@ -120,13 +120,34 @@ static char *type_name(const struct gc_go *go, uint64_t type)
 	return name;
 }
 
-/** As printfloat of runtime/print.go: +1.500000e+000 */
-static void add_float(struct gc_buf *out, double v)
+/** As few digits as tell the number from all others: strconv's format 'g' with precision -1. */
+static void add_shortest(struct gc_buf *out, double v, bool is_float32)
+{
+	char text[40], *e;
+	int digits = 0, exponent;
+
+	do
+		snprintf(text, sizeof(text), "%.*e", digits, v);
+	while (++digits < 17 && (is_float32 ? strtof(text, NULL) != (float)v : strtod(text, NULL) != v));
+	e = strchr(text, 'e'); /* with two digits behind it at least, as Go has it */
+	exponent = e ? atoi(e + 1) : 0;
+	if (exponent < -4 || exponent >= 6)
+		gc_buf_str(out, text);
+	else
+		gc_buf_printf(out, "%.*f", digits - 1 > exponent ? digits - 1 - exponent : 0, v);
+}
+
+/** As printfloat of runtime/print.go: +1.500000e+000; since Go 1.26 as short as can be. */
+static void add_float(const struct gc_go *go, struct gc_buf *out, double v, bool is_float32)
 {
 	char text[40], *e;
 
 	if (isnan(v) || isinf(v)) {
 		gc_buf_str(out, isnan(v) ? "NaN" : v > 0 ? "+Inf" : "-Inf");
+		return;
+	}
+	if (go->layout->minor >= 26) {
+		add_shortest(out, v, is_float32);
 		return;
 	}
 	snprintf(text, sizeof(text), "%+.6e", v);
@@ -151,7 +172,21 @@ static double load_float(enum kind kind, const uint8_t *bytes)
 	return d;
 }
 
-static void add_number(struct gc_buf *out, enum kind kind, const uint8_t bytes[16])
+/** As printcomplex: the second part always has a sign. */
+static void add_complex(const struct gc_go *go, struct gc_buf *out, enum kind kind, const uint8_t bytes[16])
+{
+	const bool small = kind == KIND_COMPLEX64;
+	const double imaginary = load_float(kind, bytes + (small ? 4 : 8));
+
+	gc_buf_char(out, '(');
+	add_float(go, out, load_float(kind, bytes), small);
+	if (go->layout->minor >= 26 && !isinf(imaginary) && (isnan(imaginary) || !signbit(imaginary)))
+		gc_buf_char(out, '+');
+	add_float(go, out, imaginary, small);
+	gc_buf_str(out, "i)");
+}
+
+static void add_number(const struct gc_go *go, struct gc_buf *out, enum kind kind, const uint8_t bytes[16])
 {
 	uint64_t u = gc_load_le64(bytes);
 
@@ -174,14 +209,11 @@ static void add_number(struct gc_buf *out, enum kind kind, const uint8_t bytes[1
 		break;
 	case KIND_FLOAT32:
 	case KIND_FLOAT64:
-		add_float(out, load_float(kind, bytes));
+		add_float(go, out, load_float(kind, bytes), kind == KIND_FLOAT32);
 		break;
 	case KIND_COMPLEX64:
 	case KIND_COMPLEX128:
-		gc_buf_char(out, '(');
-		add_float(out, load_float(kind, bytes));
-		add_float(out, load_float(kind, bytes + (kind == KIND_COMPLEX64 ? 4 : 8)));
-		gc_buf_str(out, "i)");
+		add_complex(go, out, kind, bytes);
 		break;
 	default: /* unsigned; the bytes behind it are 0 */
 		gc_buf_printf(out, "%" PRIu64, u);
@@ -272,7 +304,7 @@ static char *number_text(const struct gc_go *go, const struct value *v, const ch
 		return NULL;
 	if (is_named(name))
 		gc_buf_printf(&out, "%s(", name);
-	add_number(&out, kind, bytes);
+	add_number(go, &out, kind, bytes);
 	if (is_named(name))
 		gc_buf_char(&out, ')');
 	return finish(&out);
@@ -425,17 +457,32 @@ static bool is_message_closure(struct gc_go *go, uint64_t pc)
 	return name && (strcmp(name, "runtime.throw.func1") == 0 || strcmp(name, "runtime.fatal.func1") == 0);
 }
 
-/** throw(s) prints s in a closure {function, s} that lies in its frame (runtime/panic.go). */
+/** The string that a closure of @words before it holds, or NULL. */
+static char *message_at(struct gc_go *go, uint64_t closure, unsigned int words)
+{
+	uint64_t text, len;
+
+	return go_word(go, closure + 8 * words, &text) && go_word(go, closure + 8 * words + 8, &len) ?
+		       copy_text(go, text, len) : NULL;
+}
+
+/**
+ * throw(s) prints s in a closure {function, s} that lies in its frame
+ * (runtime/panic.go). That of fatal has the goroutine's panics before s since
+ * Go 1.26, which as a string's address and length were no string.
+ */
 static char *message_of(struct gc_go *go, const struct gc_frame *f)
 {
-	uint64_t word, text, len;
+	uint64_t word;
 
 	if (!f->cfa || f->cfa < f->sp || f->cfa - f->sp > MAX_FRAME)
 		return NULL;
 	for (uint64_t at = f->sp; f->cfa - at >= 24; at += 8)
-		if (go_word(go, at, &word) && is_message_closure(go, word) && go_word(go, at + 8, &text) &&
-		    go_word(go, at + 16, &len))
-			return copy_text(go, text, len);
+		if (go_word(go, at, &word) && is_message_closure(go, word)) {
+			char *text = message_at(go, at, 1);
+
+			return text ? text : message_at(go, at, 2);
+		}
 	return NULL;
 }
 
@@ -453,7 +500,8 @@ static void message_on(struct gc_go *go, const struct gc_thread *thread, struct 
 		if (!out->fatal && (strcmp(name, "runtime.throw") == 0 || strcmp(name, "runtime.fatal") == 0)) {
 			out->fatal = message_of(go, &frames.list[i]);
 			out->fatal_tid = thread->tid;
-			out->unsaid = out->fatal != NULL;
+			/* since Go 1.26 fatal prints the chain (printPreFatalDeferPanic) */
+			out->unsaid = out->fatal && (go->layout->minor < 26 || strcmp(name, "runtime.throw") == 0);
 		} else if (strcmp(name, "runtime.fatalpanic") == 0) {
 			out->unsaid = false;
 		}

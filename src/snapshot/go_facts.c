@@ -34,3 +34,16 @@ void gc_snap_panics(struct gc_doc *d, json_t *root, const struct gc_go_panics *p
 	}
 	gc_doc_set_filled(d, root, "panics", array);
 }
+
+void gc_snap_caught(struct gc_doc *d, json_t *root, struct gc_go *go)
+{
+	struct gc_go_caught caught;
+	json_t *signal;
+
+	if (!gc_go_caught_read(go, &caught))
+		return;
+	signal = gc_doc_siginfo(d, &caught.info);
+	gc_doc_hex(d, signal, "pc", caught.pc);
+	gc_doc_int(d, signal, "tid", caught.m->tid);
+	gc_doc_set(d, root, "caught_signal", signal);
+}

@@ -300,7 +300,7 @@ static const struct gc_goroutine *running_on(const struct gc_go *go, const struc
 	return m && m->curg ? gc_go_goroutine_at(go, m->curg) : NULL;
 }
 
-/** Of the panic, else of the M that throws, else of the thread that the kernel dumped first. */
+/** Of the panic, else of the M that died first or throws, else of the thread that the kernel dumped first. */
 static const struct gc_goroutine *crashed_of(const struct goroutines *g)
 {
 	size_t count;
@@ -308,6 +308,8 @@ static const struct gc_goroutine *crashed_of(const struct goroutines *g)
 
 	if (g->panics.goroutine)
 		return g->panics.goroutine;
+	if (gc_go_dying_m(g->go))
+		return running_on(g->go, gc_go_dying_m(g->go));
 	for (size_t i = 0; i < count; i++)
 		if (ms[i].throwing && running_on(g->go, &ms[i]))
 			return running_on(g->go, &ms[i]);

@@ -320,6 +320,7 @@ static enum gc_code begin(struct json_writer *w, struct goroutines *g, const cha
 	if (g->crashed)
 		gc_doc_size(d, root, "crashed_goid", g->crashed->goid);
 	gc_snap_panics(d, root, &g->panics);
+	gc_snap_caught(d, root, g->go);
 	gc_buf_char(&g->out, '{');
 	code = d->failed ? gc_fail_memory(err) : dump_inner(root, JSON_INDENT(2), &w->scratch, &g->out, err);
 	json_decref(root);

@@ -5,6 +5,7 @@
  * without a name has its address instead, and "??:0" for its line.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 
 #include "document/text.h"
@@ -244,27 +245,37 @@ static void put_panic(struct gc_buf *out, const struct gc_go_panic *panic, bool 
 		gc_buf_str(out, panic->recovered ? " [recovered]\n" : "\n");
 }
 
-/** The signals that become panics, with the names of runtime/sigtab_linux_generic.go. */
-static void put_signal(struct gc_buf *out, const struct gc_goroutine *g)
+/** The signals that it panics or dies of, as runtime/sigtab_linux_generic.go names them; NULL: none of these. */
+static const char *signal_text(uint32_t number)
 {
 	static const struct {
 		uint32_t number;
 		const char *name;
 	} names[] = {
-		{ 7, "SIGBUS: bus error" },
-		{ 8, "SIGFPE: floating-point exception" },
-		{ 11, "SIGSEGV: segmentation violation" },
+		{ SIGQUIT, "SIGQUIT: quit" },
+		{ SIGILL, "SIGILL: illegal instruction" },
+		{ SIGTRAP, "SIGTRAP: trace trap" },
+		{ SIGABRT, "SIGABRT: abort" },
+		{ SIGBUS, "SIGBUS: bus error" },
+		{ SIGFPE, "SIGFPE: floating-point exception" },
+		{ SIGSEGV, "SIGSEGV: segmentation violation" },
+		{ SIGSTKFLT, "SIGSTKFLT: stack fault" },
+		{ SIGSYS, "SIGSYS: bad system call" },
 	};
 
+	for (size_t i = 0; i < GC_COUNT(names); i++)
+		if (names[i].number == number)
+			return names[i].name;
+	return NULL;
+}
+
+static void put_signal(struct gc_buf *out, const struct gc_goroutine *g)
+{
 	gc_buf_str(out, "[signal ");
-	for (size_t i = 0; i <= GC_COUNT(names); i++) {
-		if (i == GC_COUNT(names))
-			put_hex(out, g->signal);
-		else if (names[i].number == g->signal) {
-			gc_buf_str(out, names[i].name);
-			break;
-		}
-	}
+	if (signal_text(g->signal))
+		gc_buf_str(out, signal_text(g->signal));
+	else
+		put_hex(out, g->signal);
 	gc_buf_printf(out, " code=0x%" PRIx64 " addr=0x%" PRIx64 " pc=0x%" PRIx64 "]\n", g->sig_code, g->sig_addr,
 		      g->sig_pc);
 }
@@ -277,6 +288,31 @@ static void put_stack_limit(struct goroutines *g)
 	gc_buf_printf(&g->out, "runtime: goroutine stack exceeds %" PRIu64 "-byte limit\n", g->panics.stack_limit);
 	gc_buf_printf(&g->out, "runtime: sp=0x%" PRIx64 " stack=[0x%" PRIx64 ", 0x%" PRIx64 "]\n",
 		      g->panics.stack_sp, g->crashed->stack_lo, g->crashed->stack_hi);
+}
+
+/** What sigpanic prints before throw("fault") (runtime/signal_unix.go). */
+static void put_fault(struct goroutines *g)
+{
+	if (strcmp(g->panics.fatal, "fault") == 0 && g->crashed && g->crashed->signal)
+		gc_buf_printf(&g->out, "unexpected fault address 0x%" PRIx64 "\n", g->crashed->sig_addr);
+}
+
+/** What fatalsignal prints (sighandler until Go 1.20). */
+static void put_caught(struct goroutines *g, int minor)
+{
+	struct gc_go_caught caught;
+
+	if (!gc_go_caught_read(g->go, &caught))
+		return;
+	if (signal_text((uint32_t)caught.info.signo))
+		gc_buf_printf(&g->out, "%s\n", signal_text((uint32_t)caught.info.signo));
+	else
+		gc_buf_printf(&g->out, "Signal %d\n", caught.info.signo);
+	gc_buf_printf(&g->out, "PC=0x%" PRIx64 " m=%" PRId64 " sigcode=%" PRIu64, caught.pc, caught.m->id,
+		      (uint64_t)(int64_t)caught.info.code);
+	if (minor >= 22 && (caught.info.signo == SIGSEGV || caught.info.signo == SIGBUS))
+		gc_buf_printf(&g->out, " addr=0x%" PRIx64, caught.addr);
+	gc_buf_str(&g->out, caught.m->in_cgo && caught.m->curg ? "\nsignal arrived during cgo execution\n" : "\n");
 }
 
 /** Why it died, before the goroutines; the order of fatalpanic, fatalthrow and dopanic_m. */
@@ -292,13 +328,18 @@ static enum gc_code begin_text(void *writer, struct goroutines *g, struct gc_err
 	for (size_t i = 0; i < panics->count && !panics->unsaid; i++)
 		if (i == 0 || !panics->list[i - 1].repanicked) /* printpanics prints it once */
 			put_panic(&g->out, &panics->list[i], i == 0 || panics->list[i - 1].goexit, w->minor);
-	put_stack_limit(g);
 	if (panics->fatal) {
+		if (g->out.len > before && w->minor >= 26)
+			gc_buf_char(&g->out, '\t');
+		put_stack_limit(g);
+		put_fault(g);
 		gc_buf_str(&g->out, "fatal error: ");
 		put_message(&g->out, panics->fatal, w->minor);
 		gc_buf_char(&g->out, '\n');
 	}
-	if (g->out.len > before && g->crashed && g->crashed->signal)
+	if (g->out.len == before)
+		put_caught(g, w->minor);
+	else if (g->crashed && g->crashed->signal)
 		put_signal(&g->out, g->crashed);
 	if (g->out.len > before)
 		gc_buf_char(&g->out, '\n');

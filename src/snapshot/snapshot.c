@@ -81,6 +81,7 @@ static void add_go(struct gc_snap *s, json_t *root)
 	}
 	gc_snap_panics(&s->d, root, &panics);
 	gc_go_panics_deinit(&panics);
+	gc_snap_caught(&s->d, root, s->go);
 }
 
 /** What of the crash is the same when it happens again. */

@@ -368,6 +368,7 @@ void gc_snapshot_text(const json_t *snapshot, struct gc_buf *out)
 	size_t i;
 
 	gc_text_core(out, snapshot);
+	gc_text_signal(out, "caught", json_object_get(snapshot, "caught_signal"));
 	put_death(out, snapshot);
 	put_missing(out, json_object_get(snapshot, "images"));
 	json_array_foreach(threads, i, thread)

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"syscall"
+	"unsafe"
 )
 
 type MyErr struct{ Code int }
@@ -239,6 +242,33 @@ func f(name string) {
 			runtime.Goexit()
 		}()
 		<-c
+	case "small":
+		panic(1e-7)
+	case "large":
+		panic(123456789.0)
+	case "seven":
+		panic(1234567.0)
+	case "third":
+		panic(float32(1) / 3)
+	case "inf":
+		panic(MyFloat(math.Inf(-idx)))
+	case "complexneg":
+		panic(complex(1e21, -0.5))
+	case "complex64":
+		panic(complex64(complex(1e-5, 100000)))
+	case "fault":
+		*(*int)(unsafe.Pointer(uintptr(0xdead0000))) = idx
+	case "readonly":
+		**(**byte)(unsafe.Pointer(&str)) = 'x'
+	case "fatalinpanic":
+		defer func() {
+			var mu sync.Mutex
+			mu.Unlock()
+		}()
+		panic("then a fatal error")
+	case "killed":
+		syscall.Kill(os.Getpid(), syscall.SIGQUIT)
+		select {}
 	case "nilfunc":
 		var fn func()
 		fn()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """goroutines on programs that die here and now, built with the Go that is installed: why they died,
-and the stack of the goroutine that did, must be what the runtime printed.
+and the stack of the goroutine that did, must be what the runtime printed. GO is another Go to take.
 """
 import os
 import re
@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(HERE, '..', 'lib'))
 import gocore
 from printed import tracebacks
 
+GO = os.environ.get('GO', 'go')
 PROGRAM = os.path.join(HERE, 'crashes.go')
 
 
@@ -26,7 +27,7 @@ def reason(text):
     return re.sub(r'^(\S+?)\(.*\)\n(?=\t/)', r'\1(...)\n', head, flags=re.M)
 
 
-@unittest.skipUnless(shutil.which('go'), 'go is not installed')
+@unittest.skipUnless(shutil.which(GO), GO + ' is not installed')
 class Crashes(unittest.TestCase):
     maxDiff = None
 
@@ -44,7 +45,7 @@ class Crashes(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.program = os.path.join(cls.folder, 'crashes')
         env = dict(os.environ, HOME=cls.folder, GOFLAGS='-mod=mod', GO111MODULE='off')
-        done = subprocess.run(['go', 'build', '-o', cls.program, PROGRAM], env=env, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([GO, 'build', '-o', cls.program, PROGRAM], env=env, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise unittest.SkipTest('go build: ' + done.stderr)
 
