@@ -24,15 +24,17 @@ echo "load: $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors, $copies cores
 row() {
 	local name=$1 n=$2
 	shift 2
-	python3 - "$name" "$n" "$@" <<'END'
+	python3 - "$tmp/rows" "$name" "$n" "$@" <<'END'
 import resource, subprocess, sys, time
-name, n, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+rows, name, n, command = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
 begin = time.monotonic()
 done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 wall, usage = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
 cpu = usage.ru_utime + usage.ru_stime
 print('%-34s %9.1f cores/s  %8.3f ms of processor time a core  %6.1f MiB at most%s' % (
     name, n / wall, 1000 * cpu / n, usage.ru_maxrss / 1024, '' if done.returncode in (0, 3) else '  FAILED'))
+with open(rows, 'a') as f:
+    print(name.split(',')[0], n / wall, cpu / n, sep='\t', file=f)
 END
 }
 
@@ -48,3 +50,25 @@ row "gdb thread apply all bt, $jobs at a time" ${#pairs[@]} xargs -P "$jobs" -a 
 # shellcheck disable=SC2016
 row "eu-stack, $jobs at a time" ${#pairs[@]} xargs -P "$jobs" -a "$tmp/pairs" -n 1 sh -c \
 	'eu-stack --core="${0%%:*}" --executable="${0#*:}"; true'
+python3 - "$tmp/rows" <<'END'
+import sys
+rows = [(name, float(rate), float(cpu)) for name, rate, cpu in (line.rstrip('\n').split('\t') for line in open(sys.argv[1]))]
+best = [row for row in rows if row[0].startswith('triage')]
+for name, rate, cpu in rows:
+    if name.startswith('triage'):
+        print('%s: %.2f times as fast as triage -j 1' % (name, rate / best[0][1]))
+    else:
+        print('%s is %.0f times as fast as %s (%.0f times by processor time)' % (best[-1][0], best[-1][1] / rate, name, cpu / best[-1][2]))
+END
+# Where the time goes: the same cores once more, by one worker that notes each step.
+"$stub" triage "$tmp/cores" -j 1 --timings -o "$tmp/timed.ndjson" "${options[@]}" || true
+python3 - "$tmp/timed.ndjson" <<'END'
+import collections, json, sys
+steps, n = collections.Counter(), 0
+for line in map(json.loads, open(sys.argv[1])):
+    steps.update(line.get('timings_ms', {}))
+    n += 1
+total = sum(steps.values())
+print('where the time of a core goes: ' + ', '.join(
+    '%s %.3f ms (%.0f %%)' % (name, ms / n, 100 * ms / total) for name, ms in steps.most_common()))
+END
