@@ -1,11 +1,9 @@
-/* Names and rules of signatures, and what of a list of files is read. */
+/* Names and rules of signatures. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "gocore/triage.h"
 #include "signature/signature_private.h"
 
 static const struct {
@@ -218,54 +216,6 @@ START_TEST(test_recursion)
 }
 END_TEST
 
-/* The list of files. */
-
-START_TEST(test_shards)
-{
-	struct gc_triage_list list = { .files = NULL };
-	size_t total = 0;
-
-	for (unsigned part = 1; part <= 7; part++) {
-		struct gc_triage_list one = { .files = NULL };
-
-		for (int i = 0; i < 1000; i++) {
-			char path[64];
-
-			snprintf(path, sizeof(path), "/nowhere/core.%d", i);
-			ck_assert_int_eq(gc_triage_list_add(&one, path, NULL), GC_OK);
-		}
-		gc_triage_list_shard(&one, part, 7);
-		ck_assert_uint_gt(one.count, 100);
-		ck_assert_uint_lt(one.count, 190);
-		total += one.count;
-		gc_triage_list_deinit(&one);
-	}
-	ck_assert_uint_eq(total, 1000);
-	gc_triage_list_deinit(&list);
-}
-END_TEST
-
-START_TEST(test_identity)
-{
-	const struct gc_core_identity id = { .path = "/x/\xff" "core", .size = 5, .inode = 7, .mtime_s = 1, .mtime_ns = 2 };
-	struct gc_buf a = GC_BUF_INIT, b = GC_BUF_INIT;
-	json_t *line = gc_triage_failed(&id, GC_TRIAGE_DIED, "no reason");
-
-	ck_assert(gc_triage_identity_of(&id, &a)); /* a path that JSON cannot hold is the same on both ways */
-	ck_assert(gc_triage_identity(line, &b));
-	ck_assert_str_eq(gc_buf_text(&a), gc_buf_text(&b));
-	json_object_set_new(line, "size", json_integer(6));
-	gc_buf_clear(&b);
-	ck_assert(gc_triage_identity(line, &b));
-	ck_assert_str_ne(gc_buf_text(&a), gc_buf_text(&b));
-	json_object_del(line, "mtime");
-	ck_assert(!gc_triage_identity(line, &b));
-	json_decref(line);
-	gc_buf_deinit(&a);
-	gc_buf_deinit(&b);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("signature");
@@ -280,8 +230,6 @@ int main(void)
 	tcase_add_test(t, test_span);
 	tcase_add_test(t, test_documented);
 	tcase_add_test(t, test_recursion);
-	tcase_add_test(t, test_shards);
-	tcase_add_test(t, test_identity);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_NORMAL);

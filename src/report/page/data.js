@@ -25,7 +25,8 @@ const FIELDS = {
 const FIELD_HELP = {
   program: "path of the program", build: "build ID", arch: "x86_64, aarch64", signal: "SIGSEGV, SEGV_MAPERR, ...",
   go: "version of Go", module: "Go's main module", host: "where it crashed", panic: "panic or fatal error", signature: "any of the three",
-  error: "why a core was not read, or what was damaged", place: "function and line of the fault", function: "in the stack", core: "path of the core",
+  error: "why a core was not read, or what was damaged", place: "function and line of the fault",
+  function: "in the stack", core: "path of the core",
 };
 const FACETS = ["signal", "arch", "program", "go", "host"];
 const PAGE = 50; /* rows added at a time */

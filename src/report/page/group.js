@@ -6,7 +6,8 @@ function frameRow(frame, { shared, skipped, first }) {
 
   if (where.some(Boolean))
     row.append(element("span", { class: "where" }, "  " + where.filter(Boolean).join(", ")));
-  row.className = [shared && shared.has(name) && "shared", skipped && skipped.has(name) && "skipped", first && "first"].filter(Boolean).join(" ");
+  row.className = [shared && shared.has(name) && "shared", skipped && skipped.has(name) && "skipped", first && "first"]
+    .filter(Boolean).join(" ");
   return row;
 }
 
@@ -47,7 +48,8 @@ function stacksPart(group) {
     }
   const parts = [element("h2", {}, found.length === 1 ? "Stack" : "Common stack"),
     element("p", { class: "soft" }, found.length === 1 ? "the same in all of them"
-      : `of ${count(found[0][1])} of ${plural(group.cores.length, "core")}; functions in each of the ${count(found.length)} different stacks have a line at their left`),
+      : `of ${count(found[0][1])} of ${plural(group.cores.length, "core")}; ` +
+        `functions in each of the ${count(found.length)} different stacks have a line at their left`),
     stackList(found[0][0], { shared, skipped, mark: true })];
   for (const [index, n] of found.slice(1, 13)) {
     const names = stacks[index].filter(frame => !skipped.has(frame[0])).slice(0, 3).map(frame => texts[frame[0]] || "?");
@@ -82,7 +84,8 @@ function drawDetail() {
     else
       link.removeAttribute("aria-current");
   if (!group) {
-    box.replaceChildren(element("p", { class: "empty" }, cores.length ? "Choose a group to read its stack, values and cores." : "There are no cores in this report."));
+    box.replaceChildren(element("p", { class: "empty" },
+      cores.length ? "Choose a group to read its stack, values and cores." : "There are no cores in this report."));
     return;
   }
   const panics = tally(group.cores, "panic");

@@ -1,6 +1,8 @@
 /* The cores, and how to open them. */
 
-const COMMANDS = [["serve", "serve to a debugger", ""], ["snapshot", "stacks and registers", "snapshot "], ["goroutines", "goroutines", "goroutines "]];
+const COMMANDS = [
+  ["serve", "serve to a debugger", ""], ["snapshot", "stacks and registers", "snapshot "], ["goroutines", "goroutines", "goroutines "],
+];
 let commandWord = "";
 
 function copyButton(text) {
@@ -18,7 +20,8 @@ function copyButton(text) {
 }
 
 function coreRow(core) {
-  const path = cell(core, "core"), command = "gocore-stub " + commandWord + shellWord(/^[^/]/.test(path) && !path.includes("/") ? "./" + path : path);
+  const path = cell(core, "core"), bare = path && !path.includes("/"); /* it may be the name of a command, or of an option */
+  const command = "gocore-stub " + commandWord + shellWord(bare || path.startsWith("-") ? "./" + path : path);
   const time = cell(core, "time");
 
   return element("tr", {}, element("td", { class: "num" }, time === null ? "" : stamp(time)),
@@ -29,13 +32,15 @@ function coreRow(core) {
 }
 
 function coresPart(group) {
-  const body = element("tbody"), more = element("p"), sorted = [...group.cores].sort((a, b) => (cell(b, "time") || 0) - (cell(a, "time") || 0));
+  const body = element("tbody"), more = element("p");
+  const sorted = [...group.cores].sort((a, b) => (cell(b, "time") || 0) - (cell(a, "time") || 0));
   let shown = 0;
   const add = n => {
     body.append(...sorted.slice(shown, shown + n).map(coreRow));
     shown = Math.min(sorted.length, shown + n);
     more.replaceChildren(shown < sorted.length
-      ? element("button", { type: "button", onclick: () => add(PAGE) }, `Show ${Math.min(PAGE, sorted.length - shown)} more of ${count(sorted.length - shown)}`) : "");
+      ? element("button", { type: "button", onclick: () => add(PAGE) },
+        `Show ${Math.min(PAGE, sorted.length - shown)} more of ${count(sorted.length - shown)}`) : "");
   };
   const select = element("select", { "aria-label": "Command", onchange: () => {
     const n = shown;
@@ -48,5 +53,6 @@ function coresPart(group) {
   add(20);
   return [element("h2", {}, "Cores"), element("p", { class: "soft" }, "Command to ", select),
     element("div", { class: "scroll" }, element("table", {},
-      element("thead", {}, element("tr", {}, ...["Written (UTC)", "Core", "pid", "Architecture", "Command"].map(name => element("th", {}, name)))), body)), more];
+      element("thead", {}, element("tr", {},
+        ...["Written (UTC)", "Core", "pid", "Architecture", "Command"].map(name => element("th", {}, name)))), body)), more];
 }

@@ -1,7 +1,8 @@
 /* What the cores of a group have in common. */
 
 /* Title, column, values shown, and whether they are code. */
-const FACTS = [["Signal", "signal", 6], ["Code", "code", 6], ["At", "place", 4, true], ["Reason", "error", 6], ["Program", "program", 4], ["Build ID", "build_id", 4, true],
+const FACTS = [["Signal", "signal", 6], ["Code", "code", 6], ["At", "place", 4, true], ["Reason", "error", 6],
+  ["Program", "program", 4], ["Build ID", "build_id", 4, true],
   ["Architecture", "arch", 4], ["Go", "go", 8], ["Module", "module", 4], ["Host", "host", 8]];
 const SIGNATURES = [["Stack", "top", 3, true], ["Exact", "exact", 3, true], ["Site", "site", 3, true]];
 
@@ -13,7 +14,8 @@ function valueList(found, most, show) {
   const box = element("span", { class: "values" });
 
   for (const [value, n] of found.slice(0, most))
-    box.append(element("span", {}, show ? show(value) : value, found.length > 1 ? element("span", { class: "soft" }, " × " + count(n)) : null));
+    box.append(element("span", {}, show ? show(value) : value,
+      found.length > 1 ? element("span", { class: "soft" }, " × " + count(n)) : null));
   if (found.length > most)
     box.append(element("span", { class: "soft" }, `and ${count(found.length - most)} more`));
   return box;

@@ -43,14 +43,18 @@ function goroutinesPart(group) {
     return [];
   const parts = [element("h2", {}, "Goroutines"),
     element("p", { class: "soft" }, `${plural(cell(core, "goroutines") || 0, "goroutine")} of `, element("code", {}, cell(core, "core")))];
-  for (const [n, status, reason, stack] of data.goroutine_groups[cell(core, "goroutine_groups")])
-    parts.push(lazyDetails([count(n), "×", texts[reason] || texts[status] || "", "–", stack >= 0 ? goName(stack) : ""].join(" "),
-      () => stack >= 0 ? stackList(stack, {}) : element("p", {}, "no stack")));
+  const open = textOf(core, "kind") === "goroutines" ? 2 : 0; /* what they wait for is the crash */
+  data.goroutine_groups[cell(core, "goroutine_groups")].forEach(([n, status, reason, stack], i) => {
+    const title = [count(n), "×", texts[reason] || texts[status] || "", "–", stack >= 0 ? goName(stack) : ""].join(" ");
+    const box = lazyDetails(title, () => stack >= 0 ? stackList(stack, {}) : element("p", {}, "no stack"));
+    box.open = i < open;
+    parts.push(box);
+  });
   return parts;
 }
 
 function goName(stack) {
   const frames = stacks[stack].map(frame => texts[frame[0]]).filter(Boolean);
 
-  return frames.find(name => !name.startsWith("runtime.")) || frames[0] || "";
+  return frames.find(name => !/^(runtime\.|sync\.|internal\/|syscall\.|time\.Sleep)/.test(name)) || frames[0] || "";
 }

@@ -80,9 +80,11 @@ function begin() {
 
   theme();
   $("summary").textContent = [plural(cores.length, "core") + " in " + plural(groupsOf(cores, "top").length, "group"), ...skipped,
-    times ? `${stamp(times.low).slice(0, 10)} to ${stamp(times.high).slice(0, 10)}` : "", `made ${data.made} by gocore-stub ${data.version}`].filter(Boolean).join(" · ");
+    times ? `${stamp(times.low).slice(0, 10)} to ${stamp(times.high).slice(0, 10)}` : "",
+    `made ${data.made} by gocore-stub ${data.version}`].filter(Boolean).join(" · ");
   $("by").append(...KEYS.map(([name, title]) => element("option", { value: name }, title)));
-  $("fields").append(...Object.entries(FIELD_HELP).flatMap(([name, help]) => [element("dt", {}, element("code", {}, name + ":")), element("dd", {}, help)]));
+  $("fields").append(...Object.entries(FIELD_HELP).flatMap(([name, help]) =>
+    [element("dt", {}, element("code", {}, name + ":")), element("dd", {}, help)]));
   $("filter").addEventListener("input", () => {
     cancelAnimationFrame(timer); /* of several keys in one frame the last counts */
     timer = requestAnimationFrame(() => setFilter($("filter").value));

@@ -40,6 +40,7 @@ function shellWord(text) {
   if (/^[\w@%+=:,./-]+$/.test(text) && !text.startsWith("-"))
     return text;
   if (/[\x00-\x1f\x7f]/.test(text))
-    return "$'" + text.replace(/[\\']/g, "\\$&").replace(/[\x00-\x1f\x7f]/g, c => "\\x" + c.charCodeAt(0).toString(16).padStart(2, "0")) + "'";
+    return "$'" + text.replace(/[\\']/g, "\\$&").replace(/[\x00-\x1f\x7f]/g,
+      c => "\\x" + c.charCodeAt(0).toString(16).padStart(2, "0")) + "'";
   return "'" + text.replace(/'/g, "'\\''") + "'";
 }
