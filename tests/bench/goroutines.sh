@@ -2,12 +2,73 @@
 # goroutines.sh CORE PROGRAM [OPTION...]: how long gdb takes to connect, list the threads and show a stack
 # when they are goroutines (median of ROUNDS, 5), with equal ones joined and one by one; and beside it
 # the list of all goroutines by "gocore-stub goroutines" and, if there is one, by Delve.
-# STUB names the program (./gocore-stub), GDB the debugger (gdb-multiarch), DLV Delve (dlv).
+# goroutines.sh --million [FOLDER]: a Go program with a million goroutines is built and dumped there with gcore (4 GB of
+# disk; an own folder, removed at the end, if none is named), and all of them are listed with their stacks.
+# STUB names the program (./gocore-stub), GDB the debugger (gdb-multiarch), DLV Delve (dlv), GOROUTINES how many (1000000).
 set -eu
 stub=${STUB:-./gocore-stub} gdb=${GDB:-gdb-multiarch} dlv=${DLV:-dlv} rounds=${ROUNDS:-5}
-[ $# -ge 2 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
+[ $# -ge 2 ] || [ "${1:-}" = --million ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+
+# make_million FOLDER: FOLDER/million and FOLDER/core.PID
+make_million() {
+	local pid
+	cat > "$1/million.go" <<-'end'
+		package main
+
+		import (
+			"fmt"
+			"os"
+			"strconv"
+			"sync"
+		)
+
+		func wait(ready *sync.WaitGroup, c chan int) {
+			ready.Done()
+			<-c
+		}
+
+		func main() {
+			n, _ := strconv.Atoi(os.Args[1])
+			c := make(chan int)
+			var ready sync.WaitGroup
+			ready.Add(n)
+			for i := 0; i < n; i++ {
+				go wait(&ready, c)
+			}
+			ready.Wait()
+			fmt.Println("ready")
+			os.Stdin.Read(make([]byte, 1))
+		}
+	end
+	go build -o "$1/million" "$1/million.go"
+	mkfifo "$tmp/in" "$tmp/ready"
+	"$1/million" "${GOROUTINES:-1000000}" < "$tmp/in" > "$tmp/ready" &
+	pid=$!
+	exec 9> "$tmp/in"
+	read -r _ < "$tmp/ready"
+	gcore -o "$1/core" "$pid" > "$tmp/gcore" 2>&1 || { tail -3 "$tmp/gcore"; kill "$pid"; return 1; }
+	exec 9>&-
+	wait "$pid"
+	core=$1/core.$pid
+}
+
+if [ "${1:-}" = --million ]; then
+	for tool in go gcore; do
+		command -v "$tool" > /dev/null || { echo "skipped: there is no $tool"; exit 77; }
+	done
+	folder=${2:-$tmp}
+	mkdir -p "$folder"
+	make_million "$folder"
+	"$(pwd)/tests/bench/compare" -n "${ROUNDS:-3}" \
+		'goroutines --json' "$stub" goroutines --json "$core" "$folder/million" -- \
+		'goroutines --group' "$stub" goroutines --group "$core" "$folder/million" -- \
+		'goroutines --format=folded' "$stub" goroutines --format=folded "$core" "$folder/million"
+	echo "wanted of $(du -h --apparent-size "$core" | cut -f1): less than 6000 ms and 1536 MiB"
+	exit 0
+fi
+
 mkfifo "$tmp/messages"
 core=$1 program=$2
 shift 2
