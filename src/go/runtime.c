@@ -380,6 +380,18 @@ enum gc_code go_find_reasons(struct gc_go *go, struct gc_error *err)
 
 /* Opening */
 
+/** A library in Go (-buildmode=c-shared) of a program that is not. */
+static enum gc_code read_version_of_library(struct gc_go *go)
+{
+	const struct gc_images *images = &go->p->images;
+	enum gc_code code = GC_E_NOT_FOUND;
+
+	for (size_t i = 0; i < images->count && code != GC_OK; i++)
+		if (images->list[i].file && go_image_is_go(&images->list[i]))
+			code = gc_buildinfo_of_file(&go->info, images->list[i].file, NULL);
+	return code;
+}
+
 static void read_version(struct gc_go *go)
 {
 	const struct gc_image *program = gc_images_program(&go->p->images);
@@ -389,6 +401,8 @@ static void read_version(struct gc_go *go)
 		code = gc_buildinfo_of_file(&go->info, program->file, NULL);
 	if (code != GC_OK)
 		code = gc_buildinfo_of_memory(&go->info, go->p, NULL);
+	if (code != GC_OK)
+		code = read_version_of_library(go);
 	go->has_info = code == GC_OK;
 	go->minor = go->has_info ? gc_go_minor(go->info.version) : 0;
 }

@@ -2,6 +2,7 @@
 """goroutines on programs that die here and now, built with the Go that is installed: why they died,
 and the stack of the goroutine that did, must be what the runtime printed. GO is another Go to take.
 """
+import json
 import os
 import re
 import resource
@@ -49,16 +50,16 @@ class Crashes(unittest.TestCase):
         if done.returncode:
             raise unittest.SkipTest('go build: ' + done.stderr)
 
-    def crash(self, way):
+    def crash(self, program, way):
         """What it printed, and what is made of its core."""
         core = os.path.join(self.folder, 'core')
         if os.path.exists(core):
             os.unlink(core)
-        died = subprocess.run([self.program, way], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        died = subprocess.run([program, way], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               text=True, timeout=60 * gocore.SLOW, env=dict(os.environ, GOTRACEBACK='crash'))
         if not os.path.exists(core):
             self.skipTest('no core was dumped')
-        done = gocore.run_stub('goroutines', core, self.program, timeout=30)
+        done = gocore.run_stub('goroutines', core, program, timeout=30)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotRegex(done.stderr, gocore.SANITIZER_REPORT)
         return died.stderr, done.stdout
@@ -69,7 +70,7 @@ class Crashes(unittest.TestCase):
         self.assertGreater(len(ways), 50)
         for way in ways:
             with self.subTest(way):
-                printed, ours = self.crash(way)
+                printed, ours = self.crash(self.program, way)
                 self.assertEqual(reason(ours), reason(printed))
                 want = {g.goid: g for g in tracebacks(printed)}
                 got = {g.goid: g for g in tracebacks(ours)}
@@ -77,6 +78,32 @@ class Crashes(unittest.TestCase):
                 self.assertEqual(next(iter(got)), first)
                 frames = got[first].frames[len(got[first].frames) - len(want[first].frames):]
                 self.assertEqual(frames, want[first].frames)
+
+    def test_library_of_c_program(self):
+        """What only the library tells: the version, and by it the headings and the layout."""
+        library, host = os.path.join(self.folder, 'lib.so'), os.path.join(self.folder, 'host')
+        source = os.path.join(self.folder, 'lib.go')
+        with open(source, 'w') as f:
+            f.write('package main\n\nimport "C"\n\n//export Die\nfunc Die() { var p *int; *p = 1 }\n\nfunc main() {}\n')
+        env = dict(os.environ, HOME=self.folder, GO111MODULE='off', CGO_ENABLED='1')
+        for command in ([GO, 'build', '-buildmode=c-shared', '-o', library, source],
+                        ['gcc', '-x', 'c', '-', '-x', 'none', '-o', host, library]):
+            try:
+                subprocess.run(command, env=env, input='extern void Die(void); int main() { Die(); }', text=True,
+                               check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError) as why:
+                self.skipTest(str(why))
+        printed, ours = self.crash(host, 'die')
+        self.assertEqual(reason(ours), reason(printed))
+        want = {g.goid: g for g in tracebacks(printed)}
+        got = {g.goid: g for g in tracebacks(ours)}
+        first = next(iter(want))
+        self.assertEqual(got[first].frames[-len(want[first].frames):], want[first].frames)
+        self.assertEqual(re.findall('^goroutine .*', ours, flags=re.M)[0],
+                         re.findall('^goroutine .*', printed, flags=re.M)[0])
+        document = json.loads(gocore.run_stub('goroutines', '--json', os.path.join(self.folder, 'core'), host).stdout)
+        self.assertEqual(document['problems'], [])
+        self.assertRegex(document['go']['version'], r'^go1\.')
 
 
 if __name__ == '__main__':
