@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
+
 /* A process that makes the bytes for so long has gone astray; the others do without it. */
 #define PATIENCE 20 /* seconds */
 
@@ -91,21 +93,6 @@ static bool take_lock(struct shared_head *head)
 	return failed == 0;
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /** With the lock: map what is in the descriptor. It is sealed, so that it stays as long as it is. */
 static bool map_bytes(struct gc_shared *s)
 {
@@ -125,7 +112,7 @@ static bool map_bytes(struct gc_shared *s)
 /** With the lock. A maker before us may have died halfway: its bytes are overwritten, for they are the same. */
 static void publish(struct gc_shared *s)
 {
-	if (!s->own.len || lseek(s->fd, 0, SEEK_SET) != 0 || !write_all(s->fd, s->own.data, s->own.len))
+	if (!s->own.len || lseek(s->fd, 0, SEEK_SET) != 0 || !gc_write_all(s->fd, s->own.data, s->own.len))
 		return;
 	if (fcntl(s->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
 		s->head->made = true;

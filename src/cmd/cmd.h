@@ -34,8 +34,14 @@ struct common_options {
 	int verbose;
 };
 
-/** Child parser for the common options; its input is a struct common_options. */
+/** Parser for the common options; its input is a struct common_options. */
 extern const struct argp common_argp;
+
+/** It as the one child of a command's parser. */
+extern const struct argp_child common_children[];
+
+/** ARGP_KEY_ARG of a command whose arguments are FILE [PROGRAM]. */
+void take_file(struct argp_state *state, const char *arg, const char **file, const char **program);
 
 /** A command: its word, and what runs it with argv[0] being that word. */
 struct command {

@@ -60,8 +60,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
@@ -89,7 +87,7 @@ static const struct argp argp = {
 	       "By hand, which is what this command does:\n"
 	       "  export DELVE_DEBUGSERVER_PATH=$(command -v gocore-stub)\n"
 	       "  dlv exec --backend=lldb ./server -- core.4711",
-	.children = children,
+	.children = common_children,
 };
 
 /* Facts of the core and the program. */

@@ -10,24 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "cmd/helper.h"
 #include "gocore/log.h"
 #include "gocore/normalize.h"
-
-static bool write_all(int fd, const uint8_t *bytes, uint64_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len < 0x40000000 ? len : 0x40000000);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (uint64_t)n;
-	}
-	return true;
-}
 
 bool dlv_program(const struct gc_elf_file *program, const char *found_path, char out[PATH_MAX])
 {
@@ -45,7 +31,7 @@ bool dlv_program(const struct gc_elf_file *program, const char *found_path, char
 	fd = dlv_nameless("program");
 	if (fd < 0)
 		return false;
-	if (!write_all(fd, in->bytes, in->size)) {
+	if (!gc_write_all(fd, in->bytes, in->size)) {
 		gc_warn("a copy of %s: %s", found_path, strerror(errno));
 		return false;
 	}

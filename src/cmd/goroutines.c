@@ -1,11 +1,11 @@
 #include "cmd/cmd.h"
 
-#include <errno.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "gocore/goroutines.h"
 
 enum {
@@ -115,12 +115,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->common;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->core = arg;
-		else if (state->arg_num == 1)
-			o->program = arg;
-		else
-			argp_error(state, "one core and at most one program");
+		take_file(state, arg, &o->core, &o->program);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which core?");
@@ -136,8 +131,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
@@ -152,26 +145,14 @@ static const struct argp argp = {
 	       "  gocore-stub goroutines core.4711 --format=folded | flamegraph.pl > g.svg\n"
 	       "  gocore-stub goroutines core.4711 --format=pprof > g.pb.gz\n"
 	       "  go tool pprof -http=:8080 g.pb.gz\n",
-	.children = children,
+	.children = common_children,
 };
 
 /** write(2), since the pieces are large already. */
 static bool write_out(void *data, const void *bytes, size_t len)
 {
-	const char *p = bytes;
-
 	(void)data;
-	while (len) {
-		ssize_t done = write(STDOUT_FILENO, p, len);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return false;
-		p += done;
-		len -= (size_t)done;
-	}
-	return true;
+	return gc_write_all(STDOUT_FILENO, bytes, len);
 }
 
 static void print_problems(const char *path, const struct gc_problems *problems)

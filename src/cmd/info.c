@@ -29,12 +29,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->common;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->file = arg;
-		else if (state->arg_num == 1)
-			o->program = arg;
-		else
-			argp_error(state, "one core or program, and at most one program to it");
+		take_file(state, arg, &o->file, &o->program);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which core or program?");
@@ -43,8 +38,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 }
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 
 static const struct argp argp = {
 	.options = options,
@@ -57,7 +50,7 @@ static const struct argp argp = {
 	       "  gocore-stub info core.4711\n"
 	       "  gocore-stub info core.4711 ./server --sysroot=/srv/arm64-root\n"
 	       "  gocore-stub info --json ./server | jq .go\n",
-	.children = children,
+	.children = common_children,
 };
 
 /** An ELF file that is no core: a program or library to be described by itself. */

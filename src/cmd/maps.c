@@ -68,8 +68,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
@@ -80,7 +78,7 @@ static const struct argp argp = {
 	       "starts after it.\n\n"
 	       "  gocore-stub maps core.4711 ./server\n"
 	       "  gocore-stub maps core.4711 ./server 0xffffb17cf8b0 0xdead0010\n",
-	.children = children,
+	.children = common_children,
 };
 
 int run_maps(int argc, char **argv)

@@ -39,12 +39,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->common;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->core = arg;
-		else if (state->arg_num == 1)
-			o->program = arg;
-		else
-			argp_error(state, "one core, and at most one program to it");
+		take_file(state, arg, &o->core, &o->program);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which core?");
@@ -57,8 +52,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 }
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 
 static const struct argp argp = {
 	.options = options,
@@ -75,7 +68,7 @@ static const struct argp argp = {
 	       "  gocore-stub normalize core.4711 ./server --sysroot=./target -o core.full --for=gdb\n"
 	       "  gocore-stub normalize core.4711 ./server -o core.dlv --for=dlv && dlv core ./server core.dlv\n"
 	       "  gocore-stub normalize core.4711 -o - | zstd >core.full.zst\n",
-	.children = children,
+	.children = common_children,
 };
 
 static void print_problems(const char *path, const struct gc_problems *problems)

@@ -81,6 +81,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 const struct argp common_argp = { .options = options, .parser = parse };
 
+const struct argp_child common_children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+
+void take_file(struct argp_state *state, const char *arg, const char **file, const char **program)
+{
+	if (state->arg_num == 0)
+		*file = arg;
+	else if (state->arg_num == 1)
+		*program = arg;
+	else
+		argp_error(state, "%s: is one too many: one core, and at most one program to it", arg);
+}
+
 static void print_version(FILE *out, struct argp_state *state)
 {
 	const struct scmp_version *seccomp = seccomp_version();

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/new_file.h"
 #include "gocore/log.h"
 #include "gocore/report.h"
 #include "gocore/triage.h"
@@ -106,36 +107,44 @@ static bool write_page(const struct gc_report *report, size_t unreadable, FILE *
 	return false;
 }
 
-/** Beside the target and renamed, so that nobody sees half a page. */
-static bool write_file(const struct gc_report *report, size_t unreadable, const char *path)
+/** write_page to a descriptor, which stays open. */
+static bool write_page_to(const struct gc_report *report, size_t unreadable, int fd, const char *path)
 {
-	char temporary[4096];
-	mode_t mask = umask(0);
-	FILE *out = NULL;
-	bool done = false;
-	int fd;
+	int copy = dup(fd);
+	FILE *out = copy >= 0 ? fdopen(copy, "w") : NULL;
+	bool done;
 
-	umask(mask);
-	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary)) {
-		gc_warn("%s: %s", path, strerror(ENAMETOOLONG));
+	if (!out) {
+		gc_warn("%s: cannot be written: %s", path, strerror(errno));
+		if (copy >= 0)
+			close(copy);
 		return false;
 	}
-	fd = mkstemp(temporary);
-	if (fd < 0 || !(out = fdopen(fd, "w"))) {
+	done = write_page(report, unreadable, out, path);
+	if (fclose(out) != 0 && done) {
 		gc_warn("%s: cannot be written: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-	} else if (write_page(report, unreadable, out, path)) {
-		done = fchmod(fd, 0666 & ~mask) == 0 && fclose(out) == 0 && rename(temporary, path) == 0;
-		if (!done)
-			gc_warn("%s: cannot be written: %s", path, strerror(errno));
-		out = NULL;
+		done = false;
 	}
-	if (out)
-		fclose(out);
-	if (!done && fd >= 0)
-		unlink(temporary);
 	return done;
+}
+
+static bool write_file(const struct gc_report *report, size_t unreadable, const char *path)
+{
+	struct gc_new_file file;
+	struct gc_error err;
+
+	if (gc_new_file_open(&file, path, &err) != GC_OK) {
+		print_error(path, &err);
+		return false;
+	}
+	if (!write_page_to(report, unreadable, file.fd, path)) {
+		gc_new_file_discard(&file);
+		return false;
+	}
+	if (gc_new_file_publish(&file, 0666, &err) == GC_OK)
+		return true;
+	print_error(path, &err);
+	return false;
 }
 
 /** Into what is no file: a device or a pipe stays what it is. */
@@ -167,12 +176,10 @@ static bool write_output(const struct gc_report *report, size_t unreadable, cons
 /** Is the output one of the inputs? */
 static bool is_input(const struct report_options *o)
 {
-	struct stat in, out;
-
-	if (strcmp(o->output, "-") == 0 || stat(o->output, &out) != 0)
+	if (strcmp(o->output, "-") == 0)
 		return false;
 	for (size_t i = 0; i < o->count; i++)
-		if (stat(o->files[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+		if (gc_is_same_file(o->files[i], o->output))
 			return true;
 	return false;
 }

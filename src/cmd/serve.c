@@ -89,12 +89,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->common;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->core = arg;
-		else if (state->arg_num == 1)
-			o->program = arg;
-		else
-			argp_error(state, "%s: one core, and at most one program to it", arg);
+		take_file(state, arg, &o->core, &o->program);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which core?");
@@ -103,8 +98,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 }
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 
 static const struct argp argp = {
 	.options = options,
@@ -129,7 +122,7 @@ static const struct argp argp = {
 	       "  normalize   a plain, complete core for tools that reject this one\n"
 	       "  dlv         Delve on this core\n\n"
 	       "Exit status: 0 done, 1 the input can't be used, 2 wrong usage.",
-	.children = children,
+	.children = common_children,
 };
 
 /**

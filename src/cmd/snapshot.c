@@ -88,12 +88,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->common;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->core = arg;
-		else if (state->arg_num == 1)
-			o->program = arg;
-		else
-			argp_error(state, "one core, and at most one program to it");
+		take_file(state, arg, &o->core, &o->program);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which core?");
@@ -102,8 +97,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 }
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 
 static const struct argp argp = {
 	.options = options,
@@ -115,7 +108,7 @@ static const struct argp argp = {
 	       "  gocore-stub snapshot core.4711 ./server\n"
 	       "  gocore-stub snapshot core.4711 --registers=none --disassemble=0\n"
 	       "  gocore-stub snapshot --json core.4711 | jq '.threads[0].fault.text'\n",
-	.children = children,
+	.children = common_children,
 };
 
 int run_snapshot(int argc, char **argv)

@@ -2,12 +2,10 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/io.h"
+#include "base/new_file.h"
 #include "gocore/bytes.h"
 #include "gocore/log.h"
 #include "gocore/symbol_file.h"
@@ -43,12 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->common;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0)
-			o->file = arg;
-		else if (state->arg_num == 1)
-			o->program = arg;
-		else
-			argp_error(state, "one program, or one core and at most one program to it");
+		take_file(state, arg, &o->file, &o->program);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "of which program?");
@@ -61,8 +54,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return ARGP_ERR_UNKNOWN;
 	}
 }
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
 
 static const struct argp argp = {
 	.options = options,
@@ -77,81 +68,33 @@ static const struct argp argp = {
 	       "  gocore-stub symbols ./server -o server.full --combined\n"
 	       "  gdb server.full core.4711\n"
 	       "  gocore-stub symbols core.4711 -o server.debug\n",
-	.children = children,
+	.children = common_children,
 };
-
-/** Do two paths lead to one file? */
-static bool is_same_file(const char *a, const char *b)
-{
-	struct stat x, y;
-
-	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
 
 /** @return false after saying so if the output would replace @input (NULL: none) */
 static bool may_write(const struct symbols_options *o, const char *input)
 {
-	if (!input || !is_same_file(input, o->output))
+	if (!gc_is_same_file(input, o->output))
 		return true;
 	gc_warn("%s: is the input: it is not overwritten", o->output);
 	return false;
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-/** Mode of a new file as the user wants it. */
-static mode_t new_mode(bool executable)
-{
-	mode_t mask = umask(0);
-
-	umask(mask);
-	return (executable ? 0777 : 0666) & ~mask;
-}
-
-/** Write beside the target and rename, so that nobody sees half a file. */
 static int save(const struct symbols_options *o, const struct gc_buf *bytes)
 {
-	char temporary[4096];
-	int fd, failed = 0;
-	struct stat st;
+	struct gc_new_file file;
+	struct gc_error err;
+	enum gc_code code = gc_new_file_open(&file, o->output, &err);
 
-	if (stat(o->output, &st) == 0 && !S_ISREG(st.st_mode)) { /* renaming would put a file in place of a device */
-		gc_warn("%s: is not a regular file", o->output);
-		return EXIT_UNUSABLE;
+	if (code == GC_OK && !gc_write_all(file.fd, bytes->data, bytes->len)) {
+		code = gc_fail_errno(&err, errno, "cannot be written");
+		gc_new_file_discard(&file);
+	} else if (code == GC_OK) {
+		code = gc_new_file_publish(&file, o->combined ? 0777 : 0666, &err);
 	}
-	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", o->output) >= (int)sizeof(temporary)) {
-		gc_warn("%s: %s", o->output, strerror(ENAMETOOLONG));
-		return EXIT_UNUSABLE;
-	}
-	fd = mkstemp(temporary);
-	if (fd < 0) {
-		gc_warn("%s: %s", o->output, strerror(errno));
-		return EXIT_UNUSABLE;
-	}
-	if (!write_all(fd, bytes->data, bytes->len) || fchmod(fd, new_mode(o->combined)) != 0)
-		failed = errno;
-	if (close(fd) != 0 && !failed)
-		failed = errno;
-	if (!failed && rename(temporary, o->output) != 0)
-		failed = errno;
-	if (!failed)
-		return EXIT_DONE;
-	unlink(temporary);
-	gc_warn("%s: %s", o->output, strerror(failed));
-	return EXIT_UNUSABLE;
+	if (code != GC_OK)
+		print_error(o->output, &err);
+	return code == GC_OK ? EXIT_DONE : EXIT_UNUSABLE;
 }
 
 /** Write what was made, or say why nothing was. Releases @bytes and @problems. */

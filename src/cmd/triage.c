@@ -192,8 +192,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
@@ -212,7 +210,7 @@ static const struct argp argp = {
 	       "  jq -r '.signature.top' crashes.ndjson | sort | uniq -c | sort -rn\n\n"
 	       "Exit status: 0 all cores were read, 1 nothing could be done, 2 wrong usage, 3 some cores failed, "
 	       "the rest is written.",
-	.children = children,
+	.children = common_children,
 };
 
 /* Running. */

@@ -7,19 +7,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/intern.h"
 #include "cmd/triage.h"
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* Output. */
 
@@ -49,7 +41,7 @@ bool triage_output_open(struct triage_output *out, const struct triage_options *
 {
 	const char *path = o->resume ? o->resume : o->output;
 
-	out->began = now();
+	out->began = gc_now();
 	out->path = path ? path : "standard output";
 	if (o->group) {
 		out->groups = gc_triage_groups_new(o->by);
@@ -153,7 +145,7 @@ void triage_show_progress(void *data, const struct gc_triage_progress *p)
 	enum { WIDTH = 24 };
 	struct triage_output *out = data;
 	const size_t seen = p->done + p->skipped;
-	const double spent = now() - out->began, rate = spent > 0 ? (double)seen / spent : 0;
+	const double spent = gc_now() - out->began, rate = spent > 0 ? (double)seen / spent : 0;
 	char bar[WIDTH + 1], time[32], failed[48] = "";
 	size_t full = p->total ? seen * WIDTH / p->total : WIDTH;
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "gocore/rsp.h"
 #include "rsp/listen.h"
 
@@ -130,21 +131,6 @@ enum gc_code gc_rsp_accept(const struct gc_listen *where, int seconds, int *out,
 	return GC_OK;
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /** Pass on what is there. @return false when one side has ended */
 static bool pass(int from, int to)
 {
@@ -153,7 +139,7 @@ static bool pass(int from, int to)
 
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN;
-	return n > 0 && write_all(to, bytes, (size_t)n);
+	return n > 0 && gc_send_all(to, bytes, (size_t)n);
 }
 
 enum gc_code gc_rsp_relay(int a, int b, struct gc_error *err)

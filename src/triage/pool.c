@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "gocore/file_cache.h"
 
 #define MAX_JOBS 1024
@@ -58,7 +59,7 @@ static enum gc_code begin(struct pool *p, struct pool_worker *w, size_t file, st
 		if (code != GC_OK)
 			return code;
 		w->file = file;
-		w->since = pool_now();
+		w->since = gc_now();
 		if (pool_send(w))
 			return GC_OK;
 		pool_end(w, true); /* somebody killed it between two cores: that is not the core's fault */
@@ -89,7 +90,7 @@ static enum gc_code hand_out(struct pool *p, struct pool_worker *w, struct gc_er
 /** Milliseconds until the first worker has had its time; progress wants to be told before. */
 static int patience(const struct pool *p)
 {
-	double t = pool_now(), left = 1;
+	double t = gc_now(), left = 1;
 
 	for (size_t i = 0; i < p->count; i++) {
 		double end = p->workers[i].since + p->options->timeout;
@@ -117,7 +118,7 @@ static void wait_for_workers(struct pool *p, struct pollfd *polls)
 			if (polls[i].revents && p->workers[i].pid)
 				pool_receive(p, &p->workers[i]);
 	for (size_t i = 0; i < p->count; i++)
-		pool_check_time(p, &p->workers[i], pool_now());
+		pool_check_time(p, &p->workers[i], gc_now());
 	if (p->options->stop && *p->options->stop)
 		p->stopped = true;
 	pool_tell(p, false);

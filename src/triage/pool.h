@@ -39,9 +39,6 @@ struct pool {
 	bool stopped;       /* a line was not taken, or a signal came */
 };
 
-/** Seconds on a clock that only goes on. */
-double pool_now(void);
-
 /** Say how far it is, not more than ten times a second. @param always now in any case */
 void pool_tell(struct pool *p, bool always);
 

@@ -3,19 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-double pool_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+#include "base/clock.h"
 
 void pool_tell(struct pool *p, bool always)
 {
-	double t = pool_now();
+	double t = gc_now();
 
 	if (p->options->progress && (always || t - p->shown >= 0.1)) {
 		p->shown = t;
@@ -69,7 +62,7 @@ void pool_finish_failed(struct pool *p, size_t file, const struct gc_core_identi
 	char *text;
 
 	if (line)
-		gc_triage_elapsed(line, since ? pool_now() - since : 0);
+		gc_triage_elapsed(line, since ? gc_now() - since : 0);
 	text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 	p->progress.done++;
 	p->progress.failed++;

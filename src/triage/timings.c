@@ -1,20 +1,12 @@
 #include "triage/timings.h"
 
-#include <time.h>
 
+#include "base/clock.h"
 #include "gocore/triage.h"
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void triage_timings_begin(struct triage_timings *t, bool on)
 {
-	*t = (struct triage_timings){ .on = on, .last = on ? now() : 0 };
+	*t = (struct triage_timings){ .on = on, .last = on ? gc_now() : 0 };
 }
 
 void triage_timings_step(struct triage_timings *t, const char *name)
@@ -23,7 +15,7 @@ void triage_timings_step(struct triage_timings *t, const char *name)
 
 	if (!t->on || t->count == TRIAGE_MAX_STEPS)
 		return;
-	at = now();
+	at = gc_now();
 	t->steps[t->count].name = name;
 	t->steps[t->count++].seconds = at - t->last;
 	t->last = at;
@@ -32,10 +24,10 @@ void triage_timings_step(struct triage_timings *t, const char *name)
 static enum gc_code timed_lines(void *data, const struct gc_frame *frame, struct gc_frames *out, struct gc_error *err)
 {
 	struct triage_timings *t = data;
-	const double began = now();
+	const double began = gc_now();
 	enum gc_code code = gc_process_lines_frames(t->tools->lines, frame, out, err);
 
-	t->symbols += now() - began;
+	t->symbols += gc_now() - began;
 	return code;
 }
 

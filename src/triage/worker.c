@@ -13,10 +13,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/instrumented.h"
+#include "base/io.h"
 #include "gocore/file_cache.h"
 #include "gocore/sandbox.h"
 #include "triage/fetch.h"
@@ -27,53 +28,11 @@
 /* Exit status of one that could not begin. */
 #define EXIT_NO_START 1
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static bool read_all(int fd, void *buf, size_t len)
-{
-	char *at = buf;
-
-	while (len) {
-		ssize_t got = read(fd, at, len);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return false;
-		at += got;
-		len -= (size_t)got;
-	}
-	return true;
-}
-
-static bool write_all(int fd, const void *buf, size_t len)
-{
-	const char *at = buf;
-
-	while (len) {
-		ssize_t put = send(fd, at, len, MSG_NOSIGNAL);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0)
-			return false;
-		at += put;
-		len -= (size_t)put;
-	}
-	return true;
-}
-
 static bool answer(int fd, enum triage_status status, const char *text, size_t len)
 {
 	const struct triage_reply reply = { .status = status, .len = (uint32_t)len };
 
-	return len <= TRIAGE_MAX_LINE && write_all(fd, &reply, sizeof(reply)) && write_all(fd, text, len);
+	return len <= TRIAGE_MAX_LINE && gc_send_all(fd, &reply, sizeof(reply)) && gc_send_all(fd, text, len);
 }
 
 static bool answer_failed(int fd, const struct gc_error *err)
@@ -87,14 +46,14 @@ static bool answer_failed(int fd, const struct gc_error *err)
 static bool answer_line(int fd, json_t *line)
 {
 	const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
-	const double began = now();
+	const double began = gc_now();
 	struct gc_error err;
 	size_t len = json_dumpb(line, NULL, 0, flags);
 	char *text;
 	bool ok;
 
 	if (json_object_get(line, "timings_ms")) { /* what writing takes is known only when it was done */
-		gc_triage_time(line, "output", now() - began);
+		gc_triage_time(line, "output", gc_now() - began);
 		len = json_dumpb(line, NULL, 0, flags);
 	}
 	text = len && len <= TRIAGE_MAX_LINE ? malloc(len) : NULL;
@@ -119,20 +78,20 @@ static bool serve_one(int fd, struct gc_triage_reader *reader)
 	char *path;
 	bool ok;
 
-	if (!read_all(fd, &request, sizeof(request)))
+	if (!gc_read_all(fd, &request, sizeof(request)))
 		return false;
 	path = malloc((size_t)request.path_len + 1);
-	if (!path || !read_all(fd, path, request.path_len))
+	if (!path || !gc_read_all(fd, path, request.path_len))
 		return false;
 	path[request.path_len] = '\0';
 	id = (struct gc_core_identity){
 		.path = path, .size = request.size, .inode = request.inode,
 		.mtime_s = request.mtime_s, .mtime_ns = request.mtime_ns,
 	};
-	began = now();
+	began = gc_now();
 	line = gc_triage_line(reader, &id, &err);
 	if (line)
-		gc_triage_elapsed(line, now() - began);
+		gc_triage_elapsed(line, gc_now() - began);
 	ok = line ? answer_line(fd, line) : answer_failed(fd, &err);
 	json_decref(line);
 	free(path);
