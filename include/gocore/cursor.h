@@ -30,6 +30,10 @@ enum gc_code gc_cursor_u16(struct gc_cursor *c, uint16_t *out, struct gc_error *
 enum gc_code gc_cursor_u32(struct gc_cursor *c, uint32_t *out, struct gc_error *err);
 enum gc_code gc_cursor_u64(struct gc_cursor *c, uint64_t *out, struct gc_error *err);
 
+/** Numbers of variable length (DWARF 5 section 7.6). Bits beyond 64 are dropped, as all readers do. */
+enum gc_code gc_cursor_uleb(struct gc_cursor *c, uint64_t *out, struct gc_error *err);
+enum gc_code gc_cursor_sleb(struct gc_cursor *c, int64_t *out, struct gc_error *err);
+
 /** @len bytes in place; *out points into the cursor's bytes. */
 enum gc_code gc_cursor_bytes(struct gc_cursor *c, uint64_t len, const uint8_t **out, struct gc_error *err);
 

@@ -1,6 +1,7 @@
 #include "gocore/cursor.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "gocore/bytes.h"
@@ -69,6 +70,42 @@ enum gc_code gc_cursor_u64(struct gc_cursor *c, uint64_t *out, struct gc_error *
 
 	if (code == GC_OK)
 		*out = gc_load_le64(bytes);
+	return code;
+}
+
+static enum gc_code leb(struct gc_cursor *c, bool is_signed, uint64_t *out, struct gc_error *err)
+{
+	uint64_t value = 0;
+	unsigned bits = 0;
+
+	for (const uint8_t *at = c->pos; at < c->end; at++) {
+		if (bits < 64) {
+			value |= (uint64_t)(*at & 0x7f) << bits;
+			bits += 7;
+		}
+		if (*at & 0x80)
+			continue;
+		if (is_signed && bits < 64 && *at & 0x40)
+			value |= UINT64_MAX << bits;
+		c->pos = at + 1;
+		*out = value;
+		return GC_OK;
+	}
+	return gc_fail(err, GC_E_TRUNCATED, "file offset 0x%" PRIx64 ": number without an end", offset_of(c));
+}
+
+enum gc_code gc_cursor_uleb(struct gc_cursor *c, uint64_t *out, struct gc_error *err)
+{
+	return leb(c, false, out, err);
+}
+
+enum gc_code gc_cursor_sleb(struct gc_cursor *c, int64_t *out, struct gc_error *err)
+{
+	uint64_t value = 0;
+	enum gc_code code = leb(c, true, &value, err);
+
+	if (code == GC_OK)
+		*out = (int64_t)value;
 	return code;
 }
 

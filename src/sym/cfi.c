@@ -40,50 +40,11 @@ struct gc_cfi_entry {
 	bool debug;
 };
 
-enum gc_code cfi_uleb(struct gc_cursor *c, uint64_t *out, struct gc_error *err)
-{
-	struct gc_cursor at = *c;
-	uint64_t value = 0;
-	enum gc_code code;
-	uint8_t byte;
-
-	for (unsigned bit = 0;; bit += 7) {
-		code = gc_cursor_u8(&at, &byte, err);
-		if (code != GC_OK)
-			return code;
-		if (bit < 64)
-			value |= (uint64_t)(byte & 0x7f) << bit;
-		else
-			bit = 64; /* padding may go on */
-		if (!(byte & 0x80))
-			break;
-	}
-	*c = at;
-	*out = value;
-	return GC_OK;
-}
-
-enum gc_code cfi_sleb(struct gc_cursor *c, int64_t *out, struct gc_error *err)
-{
-	const uint8_t *start = c->pos;
-	uint64_t value;
-	enum gc_code code = cfi_uleb(c, &value, err);
-	size_t bits;
-
-	if (code != GC_OK)
-		return code;
-	bits = 7 * (size_t)(c->pos - start);
-	if (bits < 64 && c->pos[-1] & 0x40)
-		value |= UINT64_MAX << bits;
-	*out = (int64_t)value;
-	return GC_OK;
-}
-
 enum gc_code cfi_block(struct gc_cursor *c, const uint8_t **bytes, uint64_t *len, struct gc_error *err)
 {
 	struct gc_cursor at = *c;
 	uint64_t n;
-	enum gc_code code = cfi_uleb(&at, &n, err);
+	enum gc_code code = gc_cursor_uleb(&at, &n, err);
 
 	if (code == GC_OK)
 		code = gc_cursor_bytes(&at, n, bytes, err);
@@ -107,9 +68,9 @@ static enum gc_code form(struct gc_cursor *c, uint8_t encoding, uint64_t *out, s
 	case PE_SDATA8:
 		return gc_cursor_u64(c, out, err);
 	case PE_ULEB:
-		return cfi_uleb(c, out, err);
+		return gc_cursor_uleb(c, out, err);
 	case PE_SLEB:
-		code = cfi_sleb(c, &number, err);
+		code = gc_cursor_sleb(c, &number, err);
 		break;
 	case PE_UDATA2:
 	case PE_SDATA2:
@@ -317,14 +278,14 @@ static enum gc_code read_cie(const struct gc_cfi *cfi, bool debug, uint64_t plac
 	if (code == GC_OK)
 		code = read_cie_head(c, &version, &augmentation, err);
 	if (code == GC_OK)
-		code = cfi_uleb(c, &out->code_align, err);
+		code = gc_cursor_uleb(c, &out->code_align, err);
 	if (code == GC_OK)
-		code = cfi_sleb(c, &out->data_align, err);
+		code = gc_cursor_sleb(c, &out->data_align, err);
 	if (code == GC_OK && version == 1) {
 		code = gc_cursor_u8(c, &column, err);
 		out->return_column = column;
 	} else if (code == GC_OK) {
-		code = cfi_uleb(c, &out->return_column, err);
+		code = gc_cursor_uleb(c, &out->return_column, err);
 	}
 	if (code != GC_OK)
 		return code;
@@ -334,7 +295,7 @@ static enum gc_code read_cie(const struct gc_cfi *cfi, bool debug, uint64_t plac
 		struct gc_cursor data;
 
 		out->has_length = true;
-		code = cfi_uleb(c, &len, err);
+		code = gc_cursor_uleb(c, &len, err);
 		data = *c;
 		if (code == GC_OK)
 			code = skip(c, len, err);

@@ -73,11 +73,11 @@ static enum gc_code push_constant(struct eval *e, uint8_t op)
 	uint64_t value;
 
 	if (op == OP_CONSTU) {
-		code = cfi_uleb(&e->c, &value, e->err);
+		code = gc_cursor_uleb(&e->c, &value, e->err);
 	} else if (op == OP_CONSTS) {
 		int64_t number;
 
-		code = cfi_sleb(&e->c, &number, e->err);
+		code = gc_cursor_sleb(&e->c, &number, e->err);
 		value = code == GC_OK ? (uint64_t)number : 0;
 	} else if (op == OP_ADDR) {
 		code = constant(e, 8, false, &value);
@@ -92,7 +92,7 @@ static enum gc_code push_register(struct eval *e, uint64_t column)
 {
 	int64_t offset;
 	uint64_t value;
-	enum gc_code code = cfi_sleb(&e->c, &offset, e->err);
+	enum gc_code code = gc_cursor_sleb(&e->c, &offset, e->err);
 
 	if (code != GC_OK)
 		return code;
@@ -155,7 +155,7 @@ static enum gc_code unary(struct eval *e, uint8_t op)
 	uint64_t n, *top;
 
 	if (code == GC_OK && op == OP_PLUS_UCONST)
-		code = cfi_uleb(&e->c, &n, e->err);
+		code = gc_cursor_uleb(&e->c, &n, e->err);
 	if (code != GC_OK)
 		return code;
 	top = &e->stack[e->depth - 1];
@@ -264,7 +264,7 @@ static enum gc_code step(struct eval *e, uint8_t op)
 		code = gc_cursor_u8(&e->c, &size, e->err);
 		return code == GC_OK ? deref(e, size) : code;
 	case OP_BREGX:
-		code = cfi_uleb(&e->c, &column, e->err);
+		code = gc_cursor_uleb(&e->c, &column, e->err);
 		return code == GC_OK ? push_register(e, column) : code;
 	case OP_ABS:
 	case OP_NEG:

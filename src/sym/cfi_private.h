@@ -6,8 +6,6 @@
 #include "gocore/cursor.h"
 
 /* LEB128 of at most 64 bits (DWARF 5 section 7.6); bits above are dropped. */
-enum gc_code cfi_uleb(struct gc_cursor *c, uint64_t *out, struct gc_error *err);
-enum gc_code cfi_sleb(struct gc_cursor *c, int64_t *out, struct gc_error *err);
 
 /** A length, and the bytes that follow it. */
 enum gc_code cfi_block(struct gc_cursor *c, const uint8_t **bytes, uint64_t *len, struct gc_error *err);

@@ -119,7 +119,7 @@ static enum gc_code column_expression(struct run *r, enum gc_cfi_kind kind, stru
 {
 	struct gc_cfi_rule rule;
 	uint64_t column;
-	enum gc_code code = cfi_uleb(r->code, &column, err);
+	enum gc_code code = gc_cursor_uleb(r->code, &column, err);
 
 	if (code == GC_OK)
 		code = expression(r, &rule, kind, err);
@@ -132,7 +132,7 @@ static enum gc_code column_expression(struct run *r, enum gc_cfi_kind kind, stru
 static enum gc_code run_one(struct run *r, uint8_t op, struct gc_error *err)
 {
 	uint64_t n;
-	enum gc_code code = cfi_uleb(r->code, &n, err);
+	enum gc_code code = gc_cursor_uleb(r->code, &n, err);
 
 	if (code != GC_OK)
 		return code;
@@ -164,10 +164,10 @@ static enum gc_code run_one(struct run *r, uint8_t op, struct gc_error *err)
 static enum gc_code run_two(struct run *r, uint8_t op, struct gc_error *err)
 {
 	uint64_t column, n;
-	enum gc_code code = cfi_uleb(r->code, &column, err);
+	enum gc_code code = gc_cursor_uleb(r->code, &column, err);
 
 	if (code == GC_OK)
-		code = cfi_uleb(r->code, &n, err);
+		code = gc_cursor_uleb(r->code, &n, err);
 	if (code != GC_OK)
 		return code;
 	switch (op) {
@@ -199,9 +199,9 @@ static enum gc_code run_signed(struct run *r, uint8_t op, struct gc_error *err)
 	int64_t n;
 
 	if (op != CFA_DEF_CFA_OFFSET_SF)
-		code = cfi_uleb(r->code, &column, err);
+		code = gc_cursor_uleb(r->code, &column, err);
 	if (code == GC_OK)
-		code = cfi_sleb(r->code, &n, err);
+		code = gc_cursor_sleb(r->code, &n, err);
 	if (code != GC_OK)
 		return code;
 	n = factored(r, (uint64_t)n);
@@ -320,7 +320,7 @@ static enum gc_code run_until(struct run *r, uint64_t pc, struct gc_error *err)
 		} else if ((op & 0xc0) == CFA_OFFSET) {
 			uint64_t n;
 
-			code = cfi_uleb(r->code, &n, err);
+			code = gc_cursor_uleb(r->code, &n, err);
 			if (code == GC_OK)
 				set(r, op & 0x3f, GC_CFI_OFFSET, factored(r, n));
 		} else if ((op & 0xc0) == CFA_RESTORE) {

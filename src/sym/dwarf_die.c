@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "gocore/bytes.h"
-
-#include "sym/leb128.h"
+#include "gocore/cursor.h"
 
 /* DWARF 5 section 7.5.6 and the extensions of GNU: forms that refer to another file */
 enum {
@@ -304,7 +303,8 @@ static bool read_indexed(struct gc_dies *dies, const struct gc_die_unit *unit, s
 	struct gc_cursor addresses;
 	uint64_t index;
 
-	return gc_read_uleb(c, &index) && index <= UINT32_MAX && unit->addr_base <= UINT32_MAX * UINT64_C(16) &&
+	return gc_cursor_uleb(c, &index, NULL) == GC_OK && index <= UINT32_MAX &&
+	       unit->addr_base <= UINT32_MAX * UINT64_C(16) &&
 	       section_from(dies, ".debug_addr", unit->addr_base + 8 * index, &addresses) &&
 	       read_address(&addresses, out);
 }
@@ -319,15 +319,15 @@ static bool read_entry(struct gc_dies *dies, const struct gc_die_unit *unit, str
 	case RLE_STARTX_ENDX:
 		return read_indexed(dies, unit, c, low) && read_indexed(dies, unit, c, high);
 	case RLE_STARTX_LENGTH:
-		return read_indexed(dies, unit, c, low) && gc_read_uleb(c, high);
+		return read_indexed(dies, unit, c, low) && gc_cursor_uleb(c, high, NULL) == GC_OK;
 	case RLE_OFFSET_PAIR:
-		return gc_read_uleb(c, low) && gc_read_uleb(c, high);
+		return gc_cursor_uleb(c, low, NULL) == GC_OK && gc_cursor_uleb(c, high, NULL) == GC_OK;
 	case RLE_BASE_ADDRESS:
 		return read_address(c, low);
 	case RLE_START_END:
 		return read_address(c, low) && read_address(c, high);
 	case RLE_START_LENGTH:
-		return read_address(c, low) && gc_read_uleb(c, high);
+		return read_address(c, low) && gc_cursor_uleb(c, high, NULL) == GC_OK;
 	default:
 		return false;
 	}

@@ -7,8 +7,6 @@
 #include "gocore/bytes.h"
 #include "gocore/cursor.h"
 
-#include "sym/leb128.h"
-
 #define MAX_ROWS    (1U << 26)
 #define MAX_FILES   1000000
 #define MAX_DIRS    1000000
@@ -105,7 +103,7 @@ static bool read_field(struct reader *r, uint64_t type, uint64_t form, struct en
 		text = ok ? string_at(r->supplement, ".debug_str", value) : NULL;
 		break;
 	case FORM_UDATA:
-		ok = gc_read_uleb(&r->c, &value);
+		ok = gc_cursor_uleb(&r->c, &value, NULL) == GC_OK;
 		break;
 	case FORM_DATA1:
 	case FORM_DATA2:
@@ -121,7 +119,7 @@ static bool read_field(struct reader *r, uint64_t type, uint64_t form, struct en
 	case FORM_BLOCK1:
 	case FORM_BLOCK2:
 	case FORM_BLOCK4:
-		ok = form == FORM_BLOCK ? gc_read_uleb(&r->c, &value) :
+		ok = form == FORM_BLOCK ? gc_cursor_uleb(&r->c, &value, NULL) == GC_OK :
 		     read_sized(&r->c, form == FORM_BLOCK1 ? 1 : form == FORM_BLOCK2 ? 2 : 4, &value);
 		ok = ok && gc_cursor_bytes(&r->c, value, &skipped, NULL) == GC_OK;
 		break;
@@ -178,9 +176,9 @@ static bool read_entries(struct reader *r, bool files)
 	if (gc_cursor_u8(&r->c, &nformats, NULL) != GC_OK || nformats > MAX_FORMATS)
 		return false;
 	for (size_t i = 0; i < nformats; i++)
-		if (!gc_read_uleb(&r->c, &types[i]) || !gc_read_uleb(&r->c, &forms[i]))
+		if (gc_cursor_uleb(&r->c, &types[i], NULL) != GC_OK || gc_cursor_uleb(&r->c, &forms[i], NULL) != GC_OK)
 			return false;
-	if (!gc_read_uleb(&r->c, &count) || (count > 0 && nformats == 0))
+	if (gc_cursor_uleb(&r->c, &count, NULL) != GC_OK || (count > 0 && nformats == 0))
 		return false;
 	for (uint64_t n = 0; n < count; n++) {
 		struct entry e = { .text = NULL };
@@ -216,7 +214,9 @@ static bool read_old_file(struct reader *r, const char *name)
 {
 	uint64_t dir, time, length;
 
-	return gc_read_uleb(&r->c, &dir) && gc_read_uleb(&r->c, &time) && gc_read_uleb(&r->c, &length) &&
+	return gc_cursor_uleb(&r->c, &dir, NULL) == GC_OK &&
+	       gc_cursor_uleb(&r->c, &time, NULL) == GC_OK &&
+	       gc_cursor_uleb(&r->c, &length, NULL) == GC_OK &&
 	       add_file(r, name, dir);
 }
 
@@ -418,7 +418,7 @@ static bool run_extended(struct reader *r, struct machine *m)
 	uint64_t len;
 	uint8_t op;
 
-	if (!gc_read_uleb(&r->c, &len) || gc_cursor_bytes(&r->c, len, &bytes, NULL) != GC_OK)
+	if (gc_cursor_uleb(&r->c, &len, NULL) != GC_OK || gc_cursor_bytes(&r->c, len, &bytes, NULL) != GC_OK)
 		return false;
 	gc_cursor_init(&c, bytes, len, 0);
 	if (gc_cursor_u8(&c, &op, NULL) != GC_OK)
@@ -442,7 +442,7 @@ static bool run_extended(struct reader *r, struct machine *m)
 		return ok;
 	}
 	case LNE_SET_DISCRIMINATOR:
-		if (!gc_read_uleb(&c, &m->discriminator))
+		if (gc_cursor_uleb(&c, &m->discriminator, NULL) != GC_OK)
 			return false;
 		m->line_has_discriminator |= m->discriminator != 0;
 		return true;
@@ -461,18 +461,18 @@ static bool run_standard(struct reader *r, struct machine *m, uint8_t op)
 	case LNS_COPY:
 		return add_row(r, m);
 	case LNS_ADVANCE_PC:
-		if (!gc_read_uleb(&r->c, &value))
+		if (gc_cursor_uleb(&r->c, &value, NULL) != GC_OK)
 			return false;
 		advance(r, m, value);
 		return true;
 	case LNS_ADVANCE_LINE:
-		if (!gc_read_sleb(&r->c, &delta))
+		if (gc_cursor_sleb(&r->c, &delta, NULL) != GC_OK)
 			return false;
 		advance_line(m, (uint64_t)delta);
 		return true;
 	case LNS_SET_FILE:
 		m->line_has_discriminator = m->discriminator != 0;
-		return gc_read_uleb(&r->c, &m->file);
+		return gc_cursor_uleb(&r->c, &m->file, NULL) == GC_OK;
 	case LNS_NEGATE_STMT:
 		m->is_stmt = !m->is_stmt;
 		return true;
@@ -489,7 +489,7 @@ static bool run_standard(struct reader *r, struct machine *m, uint8_t op)
 		return true;
 	default: /* those that do not matter here, and those that are not known */
 		for (uint8_t n = r->lengths[op - 1]; n > 0; n--)
-			if (!gc_read_uleb(&r->c, &value))
+			if (gc_cursor_uleb(&r->c, &value, NULL) != GC_OK)
 				return false;
 		return true;
 	}

@@ -126,6 +126,43 @@ START_TEST(cursor_aligns_from_its_base)
 }
 END_TEST
 
+/* The examples of DWARF 5, tables 7.7 and 7.8, and numbers that are padded or too long. */
+START_TEST(cursor_reads_leb128)
+{
+	static const uint8_t bytes[] = {
+		0x02, 0x7f, 0x80, 0x01, 0xb9, 0x64,
+		0x7e, 0xff, 0x00, 0x81, 0x7f, 0x80, 0x7f,
+		0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00,
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+		0x80, 0x80,
+	};
+	static const uint64_t numbers[] = { 2, 127, 128, 12857 };
+	static const int64_t signed_numbers[] = { -2, 127, -127, -128 };
+	int64_t i64 = 5;
+	uint64_t u64;
+	struct gc_cursor c;
+	struct gc_error err;
+
+	gc_cursor_init(&c, bytes, sizeof(bytes), 0x100);
+	for (size_t i = 0; i < GC_COUNT(numbers); i++) {
+		ck_assert_int_eq(gc_cursor_uleb(&c, &u64, &err), GC_OK);
+		ck_assert_uint_eq(u64, numbers[i]);
+	}
+	for (size_t i = 0; i < GC_COUNT(signed_numbers); i++) {
+		ck_assert_int_eq(gc_cursor_sleb(&c, &i64, &err), GC_OK);
+		ck_assert_int_eq(i64, signed_numbers[i]);
+	}
+	ck_assert_int_eq(gc_cursor_uleb(&c, &u64, &err), GC_OK);
+	ck_assert_uint_eq(u64, 1);
+	ck_assert_int_eq(gc_cursor_sleb(&c, &i64, &err), GC_OK);
+	ck_assert_int_eq(i64, -1);
+	ck_assert_int_eq(gc_cursor_uleb(&c, &u64, &err), GC_E_TRUNCATED);
+	ck_assert_int_eq(gc_cursor_sleb(&c, &i64, NULL), GC_E_TRUNCATED);
+	ck_assert_int_eq(i64, -1);
+	ck_assert_uint_eq(gc_cursor_left(&c), 2);
+}
+END_TEST
+
 START_TEST(buffers_grow)
 {
 	struct gc_buf b = GC_BUF_INIT;
@@ -249,6 +286,7 @@ static Suite *suite(void)
 	tcase_add_test(t, loads_and_stores_at_odd_addresses);
 	tcase_add_test(t, cursor_reads_and_stays_on_failure);
 	tcase_add_test(t, cursor_aligns_from_its_base);
+	tcase_add_test(t, cursor_reads_leb128);
 	tcase_add_test(t, buffers_grow);
 	tcase_add_test(t, buffers_fail_once_and_for_all);
 	tcase_add_test(t, xml_is_escaped);

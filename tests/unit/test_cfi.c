@@ -189,7 +189,7 @@ START_TEST(damaged_programs)
 	ck_refused("\x0b", 1, GC_E_FORMAT, "not remembered");
 	ck_refused(many, sizeof(many), GC_E_LIMIT, "remembered states");
 	ck_refused("\x3f", 1, GC_E_UNSUPPORTED, "0x3f");
-	ck_refused("\x0c\x1f", 2, GC_E_TRUNCATED, "need 1 byte");
+	ck_refused("\x0c\x1f", 2, GC_E_TRUNCATED, "number without an end");
 	ck_refused("\x0f\x7f\x01", 3, GC_E_TRUNCATED, "need 127");
 	ck_refused("\x1d\xff\xff\xff\xff\xff\xff\xff\xff", 9, GC_E_FORMAT, "address space");
 }
