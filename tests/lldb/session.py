@@ -39,12 +39,16 @@ def registers_of(text):
 
 def frames_of(text):
     """
-    Frame, pc and function, once each: lldb shows the frame of a thread that was selected before some time later.
+    Frame, pc and function. lldb shows the frame of a thread that was selected before some time later,
+    which is a stack of its own here, and the shorter one.
     Arguments are left out: strings in pages that were not dumped are the stub's alone.
     """
-    found = re.findall(r'frame #(\d+): (0x[0-9a-f]+)(?: [^ `]+`([\w.]+))?', text)
-    return sorted({(int(number), pc, '' if name.startswith('___lldb_unnamed') else name)
-                   for number, pc, name in found})
+    stacks = [[]]
+    for number, pc, name in re.findall(r'frame #(\d+): (0x[0-9a-f]+)(?: [^ `]+`([\w.]+))?', text):
+        if number == '0':
+            stacks.append([])
+        stacks[-1].append((int(number), pc, '' if name.startswith('___lldb_unnamed') else name))
+    return max(stacks, key=len)
 
 
 def memory_of(text):
