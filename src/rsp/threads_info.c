@@ -14,6 +14,12 @@
 #include "gocore/bytes.h"
 #include "rsp/commands.h"
 
+/*
+ * It takes no less than all of them: lldb forgets the others. Above this it
+ * asks for what it shows, of the threads in the stop reply.
+ */
+#define MAX_THREADS (1U << 15)
+
 /* Of all threads together, so that thousands of them are still one quick reply. */
 #define MAX_FRAMES (1U << 14)
 #define MAX_STACK  (1U << 20)
@@ -156,13 +162,14 @@ enum gc_code gc_threads_info(struct gc_rsp *rsp, struct gc_args *args, struct gc
 {
 	const struct gc_tids *tids = rsp->target->ops->threads(rsp->target);
 	struct share share = share_of(tids->count ? tids->count : 1);
-	json_t *threads = json_array();
+	json_t *threads;
 	char *text;
 
-	if (!gc_args_end(args)) {
-		json_decref(threads);
+	if (!gc_args_end(args))
 		return gc_bad_packet(err);
-	}
+	if (tids->count > MAX_THREADS)
+		return gc_fail(err, GC_E_LIMIT, "%zu threads are too many for one reply", tids->count);
+	threads = json_array();
 	for (size_t i = 0; i < tids->count; i++)
 		json_array_append_new(threads, describe(rsp, tids->list[i], &share));
 	text = json_dumps(threads, JSON_COMPACT);
