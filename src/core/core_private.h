@@ -1,4 +1,4 @@
-/* Shared by elf_core.c, notes.c and delve.c only. */
+/* Shared by the files that read a core's headers and notes. */
 #ifndef CORE_CORE_PRIVATE_H
 #define CORE_CORE_PRIVATE_H
 
@@ -27,6 +27,17 @@ struct gc_note_segment {
 enum gc_code gc_notes_read(struct gc_core *core, const struct gc_note_segment *segments, size_t n,
 			   struct gc_error *err);
 
+/** The parts of gc_notes_read with a file of their own. What is damaged is left out and said. */
+enum gc_code gc_notes_read_threads(struct gc_core *core, struct gc_error *err);
+enum gc_code gc_notes_read_files(struct gc_core *core, struct gc_error *err);
+
+/** The first note of the process with this type, or NULL. */
+const struct gc_note *gc_notes_find(const struct gc_core *core, const char *owner, uint32_t type);
+
+/** "note 3 (NT_PRSTATUS)" */
+const char *gc_note_where(const struct gc_core *core, const struct gc_note *note, char buf[64]);
+
+bool gc_note_is_prstatus(const struct gc_core *core, const struct gc_note *note);
 bool gc_note_is_delve_header(const struct gc_note *note);
 bool gc_note_is_delve_thread(const struct gc_core *core, const struct gc_note *note);
 

@@ -162,6 +162,14 @@ struct gc_go {
 	const uint8_t *window_bytes;
 };
 
+/** Changes of stack in one walk. */
+#define GO_MAX_SWITCHES 64
+
+/** The image whose Go code @pc is in, or NULL. */
+const struct gc_image *go_image_at(const struct gc_go *go, uint64_t pc);
+
+bool go_is_executable(const struct gc_go *go, uint64_t pc);
+
 /** A word of the process's memory, quick for neighbours of the last one. */
 bool go_word(struct gc_go *go, uint64_t addr, uint64_t *out);
 

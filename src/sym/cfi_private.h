@@ -5,8 +5,6 @@
 #include "gocore/cfi.h"
 #include "gocore/cursor.h"
 
-/* LEB128 of at most 64 bits (DWARF 5 section 7.6); bits above are dropped. */
-
 /** A length, and the bytes that follow it. */
 enum gc_code cfi_block(struct gc_cursor *c, const uint8_t **bytes, uint64_t *len, struct gc_error *err);
 
