@@ -86,3 +86,15 @@ bool gc_go_caught_read(struct gc_go *go, struct gc_go_caught *out)
 	out->pc = state.pc;
 	return true;
 }
+
+void gc_go_g0_signal(struct gc_go *go, const struct gc_go_m *m, struct gc_goroutine *out)
+{
+	const struct go_layout *l = go->layout;
+	uint64_t signal = 0;
+
+	*out = (struct gc_goroutine){ .addr = m->g0 };
+	if (l->g.sigpc != NO_FIELD && go_word(go, m->g0 + l->g.sig, &signal) &&
+	    go_word(go, m->g0 + l->g.sigcode0, &out->sig_code) && go_word(go, m->g0 + l->g.sigcode1, &out->sig_addr) &&
+	    go_word(go, m->g0 + l->g.sigpc, &out->sig_pc))
+		out->signal = (uint32_t)signal; /* 32 bits; behind it is something else */
+}

@@ -112,7 +112,7 @@ static bool is_runtime(const struct gc_frame *frame, const char *name)
 }
 
 /** How many frames are of the thread's own stack, on which the runtime gave up: it prints them apart (dopanic_m). */
-static size_t runtime_frames(const struct goroutine_view *view)
+static size_t runtime_frames(const struct goroutines *g, const struct goroutine_view *view)
 {
 	bool thrown = false;
 
@@ -121,6 +121,8 @@ static size_t runtime_frames(const struct goroutine_view *view)
 		    (is_runtime(&view->frames[i], "systemstack") &&
 		     is_runtime(&view->frames[i + 1], "systemstack_switch")))
 			return thrown ? i + 1 : 0;
+		if (thrown && is_runtime(&view->frames[i], "sigpanic") && !gc_go_is_text(g->go, view->frames[i + 1].pc))
+			return i + 1; /* C code had the signal, until Go 1.20 */
 		thrown |= is_runtime(&view->frames[i], "throw") || is_runtime(&view->frames[i], "fatal");
 	}
 	return 0;
@@ -153,7 +155,7 @@ static void put_idle_stack(struct goroutines *g)
 
 static void put_stack(struct goroutines *g, const struct goroutine_view *view, bool same)
 {
-	const size_t apart = same ? 0 : runtime_frames(view);
+	const size_t apart = same ? 0 : runtime_frames(g, view);
 	struct gc_frame creator;
 
 	for (size_t i = same ? 0 : apart ? apart : dying_frames(view); i < view->nframes; i++)
@@ -197,7 +199,7 @@ static enum gc_code add_text(void *writer, struct goroutines *g, const struct go
 	const struct text_writer *w = writer;
 
 	(void)err;
-	put_runtime_stack(g, view, runtime_frames(view));
+	put_runtime_stack(g, view, runtime_frames(g, view));
 	gc_buf_str(&g->out, "goroutine ");
 	put_uint(&g->out, view->g->goid);
 	if (w->minor >= 22)
@@ -269,7 +271,7 @@ static const char *signal_text(uint32_t number)
 	return NULL;
 }
 
-static void put_signal(struct gc_buf *out, const struct gc_goroutine *g)
+static void put_signal_of(struct gc_buf *out, const struct gc_goroutine *g)
 {
 	gc_buf_str(out, "[signal ");
 	if (signal_text(g->signal))
@@ -278,6 +280,20 @@ static void put_signal(struct gc_buf *out, const struct gc_goroutine *g)
 		put_hex(out, g->signal);
 	gc_buf_printf(out, " code=0x%" PRIx64 " addr=0x%" PRIx64 " pc=0x%" PRIx64 "]\n", g->sig_code, g->sig_addr,
 		      g->sig_pc);
+}
+
+/** Of the goroutine that gave up, which may be the thread's own one. */
+static void put_signal(struct goroutines *g)
+{
+	const struct gc_go_m *m = gc_go_m_of_thread(g->go, g->panics.fatal_tid);
+	struct gc_goroutine g0 = { .signal = 0 };
+
+	if (g->panics.fatal && strcmp(g->panics.fatal, "unexpected signal during runtime execution") == 0 && m)
+		gc_go_g0_signal(g->go, m, &g0);
+	if (g0.signal)
+		put_signal_of(&g->out, &g0);
+	else if (g->crashed && g->crashed->signal)
+		put_signal_of(&g->out, g->crashed);
 }
 
 /** newstack of runtime/stack.go */
@@ -339,8 +355,8 @@ static enum gc_code begin_text(void *writer, struct goroutines *g, struct gc_err
 	}
 	if (g->out.len == before)
 		put_caught(g, w->minor);
-	else if (g->crashed && g->crashed->signal)
-		put_signal(&g->out, g->crashed);
+	else
+		put_signal(g);
 	if (g->out.len > before)
 		gc_buf_char(&g->out, '\n');
 	put_idle_stack(g);
