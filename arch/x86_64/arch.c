@@ -168,12 +168,14 @@ static const char sse_types[] =
 static const char avx512_types[] = VEC128_TYPES GC_VECTOR("v2ui128", "uint128", 2);
 
 static const struct gc_feature features[] = {
-	[FEATURE_CORE]     = { .name = "org.gnu.gdb.i386.core", .types = eflags_types, .lldb_set = "General Purpose Registers" },
+	[FEATURE_CORE]     = { .name = "org.gnu.gdb.i386.core", .types = eflags_types,
+			       .lldb_set = "General Purpose Registers" },
 	[FEATURE_SSE]      = { .name = "org.gnu.gdb.i386.sse", .types = sse_types, .lldb_set = FLOATING_POINT },
 	[FEATURE_LINUX]    = { .name = "org.gnu.gdb.i386.linux", .lldb_set = "Linux" },
 	[FEATURE_SEGMENTS] = { .name = "org.gnu.gdb.i386.segments", .lldb_set = "Segment Bases" },
 	[FEATURE_AVX]      = { .name = "org.gnu.gdb.i386.avx", .lldb_set = "Advanced Vector Extensions" },
-	[FEATURE_AVX512]   = { .name = "org.gnu.gdb.i386.avx512", .types = avx512_types, .lldb_set = "Advanced Vector Extensions" },
+	[FEATURE_AVX512]   = { .name = "org.gnu.gdb.i386.avx512", .types = avx512_types,
+			       .lldb_set = "Advanced Vector Extensions" },
 	[FEATURE_PKEYS]    = { .name = "org.gnu.gdb.i386.pkeys", .lldb_set = "Protection Keys" },
 	[FEATURE_SHSTK]    = { .name = "org.gnu.gdb.i386.pl3_ssp", .lldb_set = "Shadow Stack" },
 };

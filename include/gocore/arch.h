@@ -235,7 +235,7 @@ struct gc_syscall_abi {
 	const struct gc_syscall *table; /* by number */
 	size_t count;
 	int16_t number;          /* row of the number at the instruction */
-	uint32_t note;           /* of owner LINUX: an int with the number, -1 in no call; 0: gc_arch.syscall_nr tells */
+	uint32_t note;           /* of LINUX: an int with the number, -1 in no call; 0: gc_arch.syscall_nr tells */
 	int16_t args[6];         /* rows */
 	int16_t result;          /* row; on some it is that of the first argument */
 	bool rewinds;            /* one that was interrupted is at the instruction again, ready to be repeated */
@@ -319,7 +319,7 @@ struct gc_arch {
 	uint8_t sp_align;            /* accesses by sp fail where it is no multiple of this; 0: they work */
 	int16_t landing_row;         /* flags that say that a branch was made that needs a place marked for it... */
 	uint64_t landing_mask;       /* ...when any of these is set; 0: branches may go anywhere */
-	uint64_t user_end;           /* no pointer to user memory is as high; with the sign bit set it is the kernel's */
+	uint64_t user_end;           /* above user memory; with the sign bit set an address is the kernel's */
 
 	/**
 	 * What the instruction at @pc loads and stores; NULL: ask the disassembler (gocore/disasm.h).

@@ -22,7 +22,7 @@ enum gc_frame_how {
 	GC_HOW_PCLNTAB,       /* Go's frame sizes */
 	GC_HOW_FRAME_POINTER, /* the chain of frame pointers */
 	GC_HOW_SIGNAL_FRAME,  /* the registers that the kernel saved for a signal handler */
-	GC_HOW_TAIL_CALL,     /* debug information alone: it jumped to the frame before it and left nothing on the stack */
+	GC_HOW_TAIL_CALL,     /* debug information alone: it jumped to the frame before it, its own is gone */
 };
 
 /** "cfi", "pclntab", ... */
@@ -37,7 +37,7 @@ struct gc_frame {
 	const char *file;       /* as function */
 	uint32_t line;          /* 0: unknown */
 	bool inlined;           /* pc, sp, cfa and entry are those of the function that holds the code */
-	bool wrapper;           /* made by the Go compiler; Go's traceback shows it only to GOTRACEBACK=system and crash */
+	bool wrapper;           /* made by the Go compiler; Go shows it only to GOTRACEBACK=system and crash */
 	bool exact;             /* pc was interrupted and has not called: symbols are those of pc, not of pc - 1 */
 	enum gc_frame_how how;
 	const struct gc_image *image; /* that pc is in, or NULL */

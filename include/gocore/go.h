@@ -210,7 +210,7 @@ struct gc_go_state {
 	bool has_fp, has_lr;      /* has_lr: lr is the return address while the frame has none on the stack */
 	bool exact;               /* pc was interrupted: innermost, or below a signal or an injected call */
 	bool as_call;             /* symbols as if pc were a return address, as old versions print them */
-	bool cross_to_c;          /* at a callback from C go on with the C frames (below), not with the Go frames behind */
+	bool cross_to_c;          /* at a callback from C go on with C's frames (below), not with Go's behind */
 	enum gc_frame_how how;    /* for the next frame */
 	uint32_t m;               /* index + 1 of the M whose stacks these are; 0: none */
 	uint64_t callback_sp;     /* m.g0.sched.sp at the next callback from C; 0: as the runtime has it now */

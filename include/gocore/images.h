@@ -28,7 +28,7 @@ struct gc_find_options {
 	bool no_host_paths;             /* do not look at the image's own path on this host */
 	bool force;                     /* use PROGRAM even if it is another build */
 	bool no_debuginfod;
-	const char *cache_dir;          /* where answers of slow debug information are kept for other runs; NULL: nowhere */
+	const char *cache_dir;          /* keeps answers of slow debug information for other runs; NULL: nothing does */
 	gc_fetch_fn *fetch;             /* asks debuginfod in the place of this process; NULL: it does so itself */
 	void *fetch_data;
 	struct gc_file_cache *files;    /* that stay open from one core to the next; NULL: none do */

@@ -116,7 +116,7 @@ struct gc_triage_options {
 	void (*progress)(void *data, const struct gc_triage_progress *progress); /* may be NULL */
 	void (*problem)(void *data, const struct gc_problem *problem); /* of the run, and of no core alone */
 	void *data;
-	int output;               /* descriptor that is closed in workers, so that its lock ends with the run; below 3: none */
+	int output;               /* closed in workers, so that its lock ends with the run; below 3: none */
 };
 
 /**

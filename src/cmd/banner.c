@@ -157,7 +157,8 @@ static void add_threads(struct gc_target *t, const char *no_goroutines, struct g
 		gc_go_goroutines(go, &count);
 		gc_buf_printf(out, ", %zu goroutine%s", count, count == 1 ? "" : "s");
 		if (gc_go_target_is_grouped(t))
-			gc_buf_str(out, "; equal ones are one thread (--goroutines=all; monitor goroutines lists them)");
+			gc_buf_str(out, "; equal ones are one thread "
+				   "(--goroutines=all; monitor goroutines lists them)");
 	} else if (no_goroutines) {
 		gc_buf_printf(out, "; goroutines cannot be shown: %s", no_goroutines);
 	}

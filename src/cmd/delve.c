@@ -164,7 +164,7 @@ enum gc_code delve_find(struct delve *out, const char *name, struct gc_error *er
 	return GC_OK;
 }
 
-/* pkg/goversion/compat.go of each release: the first one of a row has these limits, and the later ones up to the next row. */
+/* pkg/goversion/compat.go of each release: a row holds from its release on, up to that of the next row. */
 static const struct {
 	struct delve_version since;
 	struct go_range takes;

@@ -115,7 +115,8 @@ static void print_start(const struct dlv_start *s, const char *core, int signal,
 	fprintf(stderr, "%s on %s: %s, thread %" PRId64 "\n", version,
 		strcmp(core, "-") == 0 ? "standard input" : core, name, s->crashed);
 	if (s->args->headless && on_stub)
-		fprintf(stderr, "Delve starts at any thread; 'thread %" PRId64 "' is the one that crashed\n", s->crashed);
+		fprintf(stderr, "Delve starts at any thread; 'thread %" PRId64 "' is the one that crashed\n",
+			s->crashed);
 }
 
 /** A core that is cut off shows less, and Delve would not say why. */
@@ -172,7 +173,8 @@ static int start(const struct gc_process *p, const struct dlv_options *o, const 
 		gc_warn("%s", err.text);
 		return EXIT_UNUSABLE;
 	}
-	if (!dlv_takes(program->file, program->found_path, &delve, args) || !dlv_program(program->file, program->found_path, path))
+	if (!dlv_takes(program->file, program->found_path, &delve, args) ||
+	    !dlv_program(program->file, program->found_path, path))
 		return EXIT_UNUSABLE;
 	print_problems(p);
 	if (dlv_is_stdin(&p->core))

@@ -59,7 +59,7 @@ bool dlv_takes(struct gc_elf_file *file, const char *path, const struct delve *d
 	gc_buildinfo_deinit(&info);
 	if (taken && !gc_elf_section(file, ".debug_info", &bytes, &len, &addr) &&
 	    !gc_elf_section(file, ".zdebug_info", &bytes, &len, &addr))
-		gc_warn("%s: has no debug information (go build -ldflags=-w), without which Delve shows little; gdb gets "
-			"names and stacks from gocore-stub all the same", path);
+		gc_warn("%s: has no debug information (go build -ldflags=-w), without which Delve shows little; "
+			"gdb gets names and stacks from gocore-stub all the same", path);
 	return taken;
 }

@@ -24,7 +24,7 @@ static const char *environment(const char *name)
 	return value && *value ? value : NULL;
 }
 
-/** The options in the environment. @param words holds them; freed by the caller when the options are not used any more */
+/** The options in the environment. @param words holds them; the caller frees it when it is done with the options */
 static bool read_options(struct common_options *out, char **words)
 {
 	const char *lines = environment(HELPER_OPTIONS);

@@ -140,7 +140,8 @@ static enum gc_code add_stack(const struct gc_process *p, struct gc_go *go, cons
 	return code;
 }
 
-static enum gc_code add_one(const struct gc_process *p, struct gc_go *go, const char *args, struct gc_buf *out, struct gc_error *err)
+static enum gc_code add_one(const struct gc_process *p, struct gc_go *go, const char *args, struct gc_buf *out,
+			    struct gc_error *err)
 {
 	const char *number = *args == 'G' || *args == 'g' ? args + 1 : args;
 	const struct gc_goroutine *g;

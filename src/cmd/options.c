@@ -102,8 +102,8 @@ static void print_version(FILE *out, struct argp_state *state)
 	fprintf(out, "capstone %d.%d, jansson %s, libdwarf %s, libelf %u, liblzma %s, libseccomp %u.%u.%u, lz4 %s, "
 		"zlib %s, zstd %s\n",
 		CS_API_MAJOR, CS_API_MINOR, jansson_version_str(), dwarf_package_version(), elf_version(EV_CURRENT),
-		lzma_version_string(), seccomp->major, seccomp->minor, seccomp->micro, LZ4_versionString(), zlibVersion(),
-		ZSTD_versionString());
+		lzma_version_string(), seccomp->major, seccomp->minor, seccomp->micro, LZ4_versionString(),
+		zlibVersion(), ZSTD_versionString());
 }
 
 void (*argp_program_version_hook)(FILE *out, struct argp_state *state) = print_version;

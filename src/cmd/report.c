@@ -51,10 +51,11 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse,
 	.args_doc = "FILE.ndjson... -o FILE.html",
-	.doc = "Make one page of the lines that triage wrote: groups of equal crashes with their stacks, values, times and "
-	       "cores, to filter and to read in a browser."
-	       "\vThe page is one file that needs no network and no server. Any number of files is read; a core that is in "
-	       "several of them counts once, so the parts of a run on many machines are simply named one after the other.\n\n"
+	.doc = "Make one page of the lines that triage wrote: groups of equal crashes with their stacks, values, "
+	       "times and cores, to filter and to read in a browser."
+	       "\vThe page is one file that needs no network and no server. Any number of files is read; a core "
+	       "that is in several of them counts once, so the parts of a run on many machines are simply named one "
+	       "after the other.\n\n"
 	       "  gocore-stub triage /var/cores > cores.ndjson\n"
 	       "  gocore-stub report cores.ndjson -o cores.html\n"
 	       "  gocore-stub report part-*.ndjson -o all.html\n"

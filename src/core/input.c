@@ -274,5 +274,5 @@ void gc_input_close(struct gc_input *in)
 void gc_input_forget(const struct gc_input *in)
 {
 	if (in->bytes)
-		madvise((void *)(uintptr_t)in->bytes, in->size, MADV_DONTNEED); /* only a wish: a failure costs nothing */
+		madvise((void *)(uintptr_t)in->bytes, in->size, MADV_DONTNEED); /* only a wish: it may fail */
 }

@@ -328,7 +328,8 @@ static enum gc_code check_limits(const struct unpacker *u, size_t data, struct g
 			       (double)u->out_off / 0x1p20);
 	if (u->out_len > job->max_size - u->out_off)
 		return gc_fail(err, GC_E_LIMIT, "unpacks to more than %.0f GiB, which is not done for you: "
-			       "if it is a core, unpack it yourself and give that file", (double)job->max_size / 0x1p30);
+			       "if it is a core, unpack it yourself and give that file",
+			       (double)job->max_size / 0x1p30);
 	return GC_OK;
 }
 

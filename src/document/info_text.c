@@ -97,7 +97,8 @@ void gc_text_signal(struct gc_buf *out, const char *label, const json_t *signal)
 		gc_buf_str(&line, ", ");
 		add_described(&line, code, gc_json_str(signal, "code_description"));
 	} else if (json_object_get(signal, "code")) {
-		gc_buf_printf(&line, ", code %" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(signal, "code")));
+		gc_buf_printf(&line, ", code %" JSON_INTEGER_FORMAT,
+			      json_integer_value(json_object_get(signal, "code")));
 	}
 	if (address)
 		gc_buf_printf(&line, ", address %s", address);
@@ -283,7 +284,8 @@ static void put_threads(struct gc_buf *out, const json_t *threads)
 	}
 	gc_table_end(&t, out);
 	if (json_array_size(threads) > MAX_SHOWN_THREADS)
-		gc_buf_printf(out, INDENT "and %zu more (--json lists all)\n", json_array_size(threads) - MAX_SHOWN_THREADS);
+		gc_buf_printf(out, INDENT "and %zu more (--json lists all)\n",
+			      json_array_size(threads) - MAX_SHOWN_THREADS);
 	put_instruction(out, json_array_get(threads, 0));
 }
 

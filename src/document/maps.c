@@ -73,7 +73,8 @@ static const char *name_of(const struct gc_range *r)
 	return "an inaccessible mapping";
 }
 
-static void add_neighbours(struct gc_buf *out, const struct gc_range *before, const struct gc_range *after, uint64_t addr)
+static void add_neighbours(struct gc_buf *out, const struct gc_range *before, const struct gc_range *after,
+			   uint64_t addr)
 {
 	if (before) {
 		gc_buf_printf(out, "%s ends ", name_of(before));
@@ -93,7 +94,8 @@ static void add_neighbours(struct gc_buf *out, const struct gc_range *before, co
 }
 
 /** A range with its distance in bytes. */
-static void set_neighbour(struct gc_doc *d, json_t *object, const char *key, const struct gc_range *r, uint64_t distance)
+static void set_neighbour(struct gc_doc *d, json_t *object, const char *key, const struct gc_range *r,
+			  uint64_t distance)
 {
 	json_t *neighbour;
 

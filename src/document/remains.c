@@ -38,9 +38,11 @@ static const struct {
 	enum content content;
 	const char *kept, *stripped;
 } words[] = {
-	{ SYMTAB, "names of all functions and variables (.symtab)", "names of local functions and variables (.symtab)" },
+	{ SYMTAB, "names of all functions and variables (.symtab)",
+	  "names of local functions and variables (.symtab)" },
 	{ DYNSYM, "names of exported and imported functions (.dynsym)", NULL },
-	{ DEBUG_INFO, "types, variables and inlined functions (.debug_info)", "types, variables and inlined functions (.debug_info)" },
+	{ DEBUG_INFO, "types, variables and inlined functions (.debug_info)",
+	  "types, variables and inlined functions (.debug_info)" },
 	{ DEBUG_LINE, "source files and lines (.debug_line)", "source files and lines (.debug_line)" },
 	{ PCLNTAB, "Go function names, source lines, frame sizes (.gopclntab)", NULL },
 	{ DEBUG_FRAME, "unwinding (.debug_frame)", NULL },

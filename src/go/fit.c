@@ -253,7 +253,8 @@ uint8_t go_wrapper_id(const struct gc_go *go)
 		struct gc_pcfunc f;
 
 		for (uint32_t k = 0; m->has_table && k < m->table.nfunc; k++) {
-			const char *name = gc_pclntab_func(&m->table, k, &f) ? gc_pclntab_name(&m->table, f.name) : NULL;
+			const char *name = gc_pclntab_func(&m->table, k, &f) 
+						   ? gc_pclntab_name(&m->table, f.name) : NULL;
 
 			if (name && strcmp(name, "runtime.systemstack_switch") == 0)
 				return (uint8_t)(f.id + 1);

@@ -265,7 +265,8 @@ static void parse_g(struct reader *r, uint64_t addr, const uint8_t *g, unsigned 
 	*out = (struct gc_goroutine){
 		.addr = addr, .goid = gc_load_le64(g + l->g.goid),
 		.stack_lo = gc_load_le64(g + G_STACK_LO), .stack_hi = gc_load_le64(g + G_STACK_HI),
-		.sched_pc = gc_load_le64(g + l->g.sched + GOBUF_PC), .sched_sp = gc_load_le64(g + l->g.sched + GOBUF_SP),
+		.sched_pc = gc_load_le64(g + l->g.sched + GOBUF_PC),
+		.sched_sp = gc_load_le64(g + l->g.sched + GOBUF_SP),
 		.sched_lr = field(g, l->g.sched_lr), .sched_fp = field(g, l->g.sched_fp),
 		.syscall_pc = field(g, l->g.syscallpc), .syscall_sp = field(g, l->g.syscallsp),
 		.syscall_fp = field(g, l->g.syscallbp),

@@ -90,7 +90,8 @@ void gc_go_offsets(struct gc_go_offsets *out, int minor)
 
 	*out = (struct gc_go_offsets){
 		.g_stack_lo = G_STACK_LO, .g_stack_hi = G_STACK_HI, .g_m = layout->g.m,
-		.g_sched_sp = (uint16_t)(layout->g.sched + GOBUF_SP), .g_sched_pc = (uint16_t)(layout->g.sched + GOBUF_PC),
+		.g_sched_sp = (uint16_t)(layout->g.sched + GOBUF_SP),
+		.g_sched_pc = (uint16_t)(layout->g.sched + GOBUF_PC),
 		.g_sched_lr = layout->g.sched_lr, .g_sched_fp = layout->g.sched_fp, .m_g0 = M_G0,
 		.m_curg = layout->m.curg,
 		.m_vdso_sp = layout->m.vdsosp, .m_vdso_pc = layout->m.vdsopc,

@@ -119,8 +119,8 @@ static void tell_of_inlines(struct gc_go *go, const struct gc_pclntab *t, const 
 		return;
 	go->pcs.told = true;
 	gc_problem(go->problems, "inlined calls",
-		   "the core does not hold which functions were inlined, so stacks lack those, and where one was the file "
-		   "and line shown for its caller are its own: give the program");
+		   "the core does not hold which functions were inlined, so stacks lack those, and where one was "
+		   "the file and line shown for its caller are its own: give the program");
 }
 
 const struct go_pc *go_pc_lookup(struct gc_go *go, uint64_t pc, bool exact)

@@ -55,7 +55,8 @@ bool go_is_m(struct gc_go *go, uint64_t m)
 {
 	uint64_t g0, back;
 
-	return m && m % 8 == 0 && go_word(go, m + M_G0, &g0) && g0 && go_word(go, g0 + go->layout->g.m, &back) && back == m;
+	return m && m % 8 == 0 && go_word(go, m + M_G0, &g0) && g0 &&
+	       go_word(go, g0 + go->layout->g.m, &back) && back == m;
 }
 
 /** Length of the chain of Ms from @m on; 0 if it does not end at m0. */
@@ -242,7 +243,8 @@ bool go_symbol_word(struct gc_go *go, const char *name, uint64_t off, uint64_t *
 	const struct gc_image *image = go->runtime->image;
 	struct gc_symbol sym;
 
-	return image && image->file && image->has_bias && gc_elf_symbol_named(image->file, name, &sym) && go_word(go, sym.value + image->bias + off, out);
+	return image && image->file && image->has_bias && gc_elf_symbol_named(image->file, name, &sym) &&
+	       go_word(go, sym.value + image->bias + off, out);
 }
 
 static void ask_symbols(struct gc_go *go)
@@ -258,10 +260,12 @@ static void ask_symbols(struct gc_go *go)
 	/* allgptr and allglen say the same as the slice, for those who read it without a lock (runtime/proc.go) */
 	if (!(go_symbol_word(go, "runtime.allgs", 0, &list) && go_symbol_word(go, "runtime.allgs", 8, &len) &&
 	      is_list(go, list, len))) {
-		if (!go_symbol_word(go, "runtime.allgptr", 0, &list) || !go_symbol_word(go, "runtime.allglen", 0, &len) ||
+		if (!go_symbol_word(go, "runtime.allgptr", 0, &list) ||
+		    !go_symbol_word(go, "runtime.allglen", 0, &len) ||
 		    !is_list(go, list, len))
 			return;
-		gc_problem(go->problems, "Go runtime", "runtime.allgs is damaged; runtime.allgptr and allglen are used");
+		gc_problem(go->problems, "Go runtime",
+			   "runtime.allgs is damaged; runtime.allgptr and allglen are used");
 	}
 	go->allgs = list;
 	go->nallgs = len;
@@ -435,7 +439,8 @@ static void choose_layout(struct gc_go *go)
 		go->layout = wanted;
 		go_find_allm(go);
 	} else if (go->allgs || go->nstrays) {
-		gc_problem(go->problems, "Go runtime", "its goroutines do not look like those of any known version of Go");
+		gc_problem(go->problems, "Go runtime",
+			   "its goroutines do not look like those of any known version of Go");
 	}
 }
 

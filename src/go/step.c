@@ -189,8 +189,8 @@ static bool cross_to_c(struct gc_go *go, const struct go_pc *what, struct gc_go_
 	struct gc_go_state c = *s;
 	uint64_t sp = s->callback_sp;
 
-	if (!m || (!sp && !go_word(go, m->g0 + go->layout->g.sched + GOBUF_SP, &sp)) || ++c.switches > GO_MAX_SWITCHES ||
-	    !go_word(go, sp + go->abi->callback_sp, &c.callback_sp))
+	if (!m || (!sp && !go_word(go, m->g0 + go->layout->g.sched + GOBUF_SP, &sp)) ||
+	    ++c.switches > GO_MAX_SWITCHES || !go_word(go, sp + go->abi->callback_sp, &c.callback_sp))
 		return false;
 	c.sp = sp;
 	c.has_lr = false;

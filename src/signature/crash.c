@@ -19,7 +19,7 @@
 /* No pid is larger: PID_MAX_LIMIT, include/linux/threads.h. */
 #define PID_MAX (4U << 20)
 
-/** The siginfo that the kernel left for the handler before @index. Without SA_SIGINFO it leaves there what was there. */
+/** The siginfo that the kernel left for the handler before @index. Without SA_SIGINFO it writes none. */
 static bool read_siginfo(const struct gc_process *p, const struct gc_frames *frames, size_t index, uint8_t info[SI_END])
 {
 	const struct gc_arch *arch = p->core.arch;

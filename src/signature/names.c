@@ -135,7 +135,9 @@ static bool plain_string_function(char *name)
 /** The name that the manual has, of one that the C library uses inside. */
 static void cut_libc_alias(char *name)
 {
-	static const char *const prefixes[] = { "__GI___libc_", "__GI___", "__GI_", "__libc_", "__new_", "__old_", "___", "__" };
+	static const char *const prefixes[] = {
+		"__GI___libc_", "__GI___", "__GI_", "__libc_", "__new_", "__old_", "___", "__",
+	};
 	const size_t len = strlen(name);
 
 	if (plain_string_function(name))

@@ -112,7 +112,8 @@ const struct gc_skip_rule gc_skip_rules[] = {
 /* Outer frames up to and with one of these are left out. */
 static const char *const starts[] = {
 	"_start", "__libc_start_main*", "__libc_start_call_main", "__libc_start_main_impl", "generic_start_main*",
-	"start_thread", "clone", "clone3", "__clone", "__clone3", "thread_start", "__thread_start", "libc_start_main_stage2",
+	"start_thread", "clone", "clone3", "__clone", "__clone3", "thread_start", "__thread_start",
+	"libc_start_main_stage2",
 	"runtime.main", "runtime.goexit*", "runtime.mstart*", "runtime.rt0_go*", "_rt0_*", "runtime.mcall*",
 	"std::rt::lang_start*", "std::thread::*::thread_start",
 	"std::sys::*::thread_start",
@@ -186,7 +187,9 @@ bool sig_is_libc(const struct gc_frame *frame)
 
 bool sig_is_runtime_library(const struct gc_frame *frame)
 {
-	static const char *const names[] = { "libstdc++.so*", "libc++.so*", "libc++abi.so*", "libgcc_s*", "libunwind.so*" };
+	static const char *const names[] = {
+		"libstdc++.so*", "libc++.so*", "libc++abi.so*", "libgcc_s*", "libunwind.so*",
+	};
 
 	return sig_is_libc(frame) || is_in(frame, names, GC_COUNT(names));
 }

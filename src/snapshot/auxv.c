@@ -104,7 +104,8 @@ void gc_snap_auxv(struct gc_snap *s, json_t *root)
 	if (!note)
 		return;
 	list = gc_doc_array(&s->d);
-	for (uint64_t at = 0; note->desc_len - at >= AUXV_ENTRY && at < (uint64_t)MAX_ENTRIES * AUXV_ENTRY; at += AUXV_ENTRY) {
+	for (uint64_t at = 0; note->desc_len - at >= AUXV_ENTRY && at < (uint64_t)MAX_ENTRIES * AUXV_ENTRY;
+	     at += AUXV_ENTRY) {
 		uint64_t type = gc_load_le64(note->desc + at);
 
 		if (type == AT_NULL)

@@ -123,16 +123,19 @@ static bool judge_landing(struct gc_snap_verdict *v, const struct gc_regs *regs,
 	    !(flags & arch->landing_mask))
 		return false;
 	v->reason = "branch-target";
-	gc_buf_printf(&v->text, "%s: a branch by a register led here, which is not marked as a target (BTI)", f->insn.text);
+	gc_buf_printf(&v->text, "%s: a branch by a register led here, which is not marked as a target (BTI)",
+		      f->insn.text);
 	return true;
 }
 
 static bool judge_illegal(struct gc_snap_verdict *v, const struct gc_regs *regs, const struct gc_snap_fault *f)
 {
 	uint8_t bytes[SHOWN_BYTES];
-	size_t got, len = v->s->p->core.arch->insn_len ? v->s->p->core.arch->insn_len : sizeof(bytes);
+	size_t got, len = v->s->p->core.arch->insn_len;
 
-	if (gc_space_read(&v->s->p->space, f->pc, bytes, len < sizeof(bytes) ? len : sizeof(bytes), &got, NULL) != GC_OK)
+	if (!len || len > sizeof(bytes))
+		len = sizeof(bytes);
+	if (gc_space_read(&v->s->p->space, f->pc, bytes, len, &got, NULL) != GC_OK)
 		return false;
 	if (judge_landing(v, regs, f))
 		return true;

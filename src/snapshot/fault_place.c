@@ -121,8 +121,8 @@ static void judge_denied(struct gc_snap_verdict *v, const struct gc_snap_fault *
 		      r->flags & PF_X ? 'x' : '-');
 }
 
-static void judge_mapped(struct gc_snap_verdict *v, const struct gc_snap_thread *t, const struct gc_snap_fault *f, uint64_t addr,
-			 size_t index)
+static void judge_mapped(struct gc_snap_verdict *v, const struct gc_snap_thread *t, const struct gc_snap_fault *f,
+			 uint64_t addr, size_t index)
 {
 	const struct gc_range *r = range_at(v->s, index);
 
@@ -207,7 +207,8 @@ static void judge_alignment(struct gc_snap_verdict *v, const struct gc_snap_thre
 	else if (f->execute && insn_len)
 		gc_buf_printf(&v->text, "not a multiple of %" PRIu64 ", as those of all instructions are", insn_len);
 	else if (f->by_access && f->access.size > 1)
-		gc_buf_printf(&v->text, "not a multiple of %" PRIu64 ", as this access needs", (uint64_t)f->access.size);
+		gc_buf_printf(&v->text, "not a multiple of %" PRIu64 ", as this access needs",
+			      (uint64_t)f->access.size);
 	else
 		gc_buf_str(&v->text, "misaligned for this access");
 }

@@ -154,7 +154,8 @@ static void put_registers(struct gc_buf *out, const json_t *registers)
 static void put_instruction(struct gc_buf *out, const json_t *insn, const json_t *frame)
 {
 	const char *text = gc_json_str(insn, "text"), *function = gc_json_str(frame, "function");
-	uint64_t addr = gc_json_hex(insn, "address"), pc = gc_json_hex(frame, "pc"), offset = gc_json_uint(frame, "offset");
+	uint64_t addr = gc_json_hex(insn, "address"), pc = gc_json_hex(frame, "pc");
+	uint64_t offset = gc_json_uint(frame, "offset");
 
 	gc_buf_printf(out, "%s 0x%016" PRIx64, json_is_true(json_object_get(insn, "current")) ? "=>" : "  ", addr);
 	if (function && json_object_get(frame, "offset") && addr + offset >= pc) {

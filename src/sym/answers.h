@@ -1,4 +1,7 @@
-/* What was found out about the addresses of one image: the symbol and the frames at each, and the calls of the function there. */
+/*
+ * What was found out about the addresses of one image: the symbol and the
+ * frames at each, and the calls of the function there.
+ */
 #ifndef SYM_ANSWERS_H
 #define SYM_ANSWERS_H
 

@@ -137,7 +137,8 @@ static Dwarf_Die child_towards(struct gc_dies *dies, Dwarf_Die die, uint64_t off
 		if (dwarf_siblingof_b(dies->dbg, child, 1, &next, &error) != DW_DLV_OK)
 			next = NULL;
 		gc_dwarf_forget(dies->dbg, error);
-		if (!next || gc_die_offset(dies, next) > offset || gc_die_offset(dies, next) <= gc_die_offset(dies, child)) {
+		if (!next || gc_die_offset(dies, next) > offset ||
+		    gc_die_offset(dies, next) <= gc_die_offset(dies, child)) {
 			gc_die_free(dies, next);
 			break;
 		}

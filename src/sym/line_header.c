@@ -85,8 +85,8 @@ static bool read_field(struct line_reader *r, uint64_t type, uint64_t form, stru
 	case FORM_DATA2:
 	case FORM_DATA4:
 	case FORM_DATA8:
-		ok = line_read_sized(&r->c, form == FORM_DATA1 ? 1 : form == FORM_DATA2 ? 2 : form == FORM_DATA4 ? 4 : 8,
-				&value);
+		ok = line_read_sized(&r->c, form == FORM_DATA1 ? 1 : form == FORM_DATA2 ? 2 :
+				      form == FORM_DATA4 ? 4 : 8, &value);
 		break;
 	case FORM_DATA16:
 		ok = gc_cursor_bytes(&r->c, 16, &skipped, NULL) == GC_OK;

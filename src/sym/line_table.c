@@ -280,7 +280,8 @@ enum gc_code gc_line_table_read(struct gc_line_table *out, struct gc_dwarf *dwar
 			qsort(r.table.sequences, r.table.nsequences, sizeof(*r.table.sequences), by_low);
 		*out = r.table;
 	} else {
-		code = gc_fail(err, GC_E_FORMAT, "line table at 0x%" PRIx64 " is damaged or of an unknown version", offset);
+		code = gc_fail(err, GC_E_FORMAT, "line table at 0x%" PRIx64 " is damaged or of an unknown version",
+			       offset);
 		gc_line_table_deinit(&r.table);
 	}
 	free(r.dirs);

@@ -67,8 +67,9 @@ void gc_lines_open_files(struct gc_lines *l)
 	l->looked_for_supplement = true;
 	source = source_of(l);
 	l->needs_supplement = source && gc_debug_file_needs_supplement(source);
-	l->has_supplement = l->needs_supplement && gc_debug_file_find_supplement(l->options, source,
-								     source->input.path, &l->supplement_file, NULL) == GC_OK;
+	l->has_supplement = l->needs_supplement &&
+			    gc_debug_file_find_supplement(l->options, source, source->input.path,
+							  &l->supplement_file, NULL) == GC_OK;
 }
 
 static void open_supplement(struct gc_lines *l)

@@ -7,7 +7,7 @@
 /** An ELF file of bytes, which are copied. @return allocated, or NULL: they are none */
 struct gc_elf_file *gc_elf_of_bytes(const char *name, const void *bytes, size_t len);
 
-/** The symbols that Fedora's packages leave in a stripped program (.gnu_debugdata, an ELF file packed with xz), or NULL. */
+/** What Fedora leaves in a stripped program (.gnu_debugdata, an ELF file with symbols, packed with xz), or NULL. */
 struct gc_elf_file *gc_mini_debug_open(struct gc_elf_file *file);
 
 /** Close and free; NULL is fine. */

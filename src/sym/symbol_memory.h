@@ -17,7 +17,8 @@ struct gc_symbol_memory {
 
 	/** The same by name, of what @image has or of what it @exports; @param value link-time, 0: no such symbol */
 	bool (*recall_named)(void *data, const struct gc_image *image, bool exports, const char *name, uint64_t *value);
-	void (*remember_named)(void *data, const struct gc_image *image, bool exports, const char *name, uint64_t value);
+	void (*remember_named)(void *data, const struct gc_image *image, bool exports, const char *name,
+			       uint64_t value);
 };
 
 /** @param memory  copied; names that it recalls must live as long as the symbols are asked; NULL: none */

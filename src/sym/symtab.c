@@ -347,7 +347,8 @@ static uint64_t find_own(struct gc_symbols *s, const struct gc_image *image, con
 	return table && gc_symbol_table_named(table, name, &value) ? value : 0;
 }
 
-static bool find_named(struct gc_symbols *s, const struct gc_image *image, bool exports, const char *name, uint64_t *out)
+static bool find_named(struct gc_symbols *s, const struct gc_image *image, bool exports, const char *name,
+		       uint64_t *out)
 {
 	uint64_t value;
 

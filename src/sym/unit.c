@@ -26,8 +26,10 @@ static bool add_function(void *data, uint64_t low, uint64_t high)
 		return true;
 	if (u->nfunctions == u->cap_functions) {
 		size_t cap = u->cap_functions ? 2 * u->cap_functions : 64;
-		struct gc_unit_function *list = cap <= MAX_FUNCTIONS ? realloc(u->functions, cap * sizeof(*list)) : NULL;
+		struct gc_unit_function *list = NULL;
 
+		if (cap <= MAX_FUNCTIONS)
+			list = realloc(u->functions, cap * sizeof(*list));
 		c->full = !list;
 		if (c->full)
 			return false;

@@ -175,7 +175,8 @@ static void say_joined(struct go_target *t, const struct go_groups_head *head, s
 {
 	if (!head->by_state)
 		return;
-	gc_problem(&t->problems, "threads", "there are too many different stacks for a thread each: goroutines in the same "
+	gc_problem(&t->problems, "threads",
+		   "there are too many different stacks for a thread each: goroutines in the same "
 		   "state with the same go statement are one thread (monitor goroutines lists them all)");
 	if (head->left_out)
 		gc_problem(&t->problems, "threads", "%" PRIu32 " goroutines are no threads: there are %zu already "

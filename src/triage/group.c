@@ -76,7 +76,8 @@ static const char *const key_names[] = {
 static void write_key(struct gc_triage_groups *groups, const json_t *line)
 {
 	const json_t *signature = json_object_get(line, "signature"), *error = json_object_get(line, "error");
-	const char *program = base_name(string_at(line, "program")), *value = string_at(signature, key_names[groups->by]);
+	const char *program = base_name(string_at(line, "program"));
+	const char *value = string_at(signature, key_names[groups->by]);
 
 	gc_buf_clear(&groups->text);
 	if (error) { /* the reason alone: addresses and names in the text would keep them apart */

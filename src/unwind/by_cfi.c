@@ -214,7 +214,8 @@ static void apply_all(struct application *a, struct uw_regs *out)
 		const struct gc_cfi_rule *rule = &a->row->regs[i];
 		uint64_t value;
 
-		if (rule->kind == GC_CFI_UNSPECIFIED && ((int)i == a->u->sp || !(a->row->signal || is_preserved(a->u, i))))
+		if (rule->kind == GC_CFI_UNSPECIFIED &&
+		    ((int)i == a->u->sp || !(a->row->signal || is_preserved(a->u, i))))
 			continue;
 		if (apply(a, rule, i, &value, NULL) == GC_OK)
 			uw_set(out, i, value);
