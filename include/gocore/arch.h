@@ -267,6 +267,8 @@ struct gc_arch {
 	const char *triple;          /* "x86_64-unknown-linux-gnu" (lldb) */
 	const char *go_arch;         /* "amd64" */
 	uint16_t elf_machine;        /* EM_* */
+	uint32_t reloc_relative;     /* R_*_RELATIVE: a slot is base plus addend */
+	uint32_t reloc_absolute;     /* R_*_64, R_*_ABS64: symbol plus addend */
 	const char *gdb_name;        /* <architecture> */
 	uint8_t breakpoint_len;
 

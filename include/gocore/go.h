@@ -307,7 +307,7 @@ struct gc_go_caught {
 /** The M that brought the process down, or NULL. */
 const struct gc_go_m *gc_go_dying_m(const struct gc_go *go);
 
-/** The signal that sigpanic was given on the M's own stack, where it throws: until Go 1.20 that of C code. signal 0: none */
+/** The signal that sigpanic got on the M's own stack, where it throws: until Go 1.20 that of C code; 0: none */
 void gc_go_g0_signal(struct gc_go *go, const struct gc_go_m *m, struct gc_goroutine *out);
 
 /** @return false if the process did not die of one, or what the handler was told cannot be read */

@@ -9,15 +9,6 @@
 #define RELA_SIZE   24 /* Elf64_Rela */
 #define SYM_SIZE    24 /* Elf64_Sym */
 
-/* Relocations that fill a slot: base plus addend, symbol plus addend (the psABIs' tables). */
-static const struct reloc_types {
-	uint16_t machine;
-	uint32_t relative, absolute;
-} reloc_types[] = {
-	{ EM_X86_64, R_X86_64_RELATIVE, R_X86_64_64 },
-	{ EM_AARCH64, R_AARCH64_RELATIVE, R_AARCH64_ABS64 },
-};
-
 static const struct array_kind {
 	const char *section;
 	int64_t addr, size;
@@ -40,14 +31,6 @@ struct array {
 	struct slot *slots;
 };
 
-static const struct reloc_types *types_of(uint16_t machine)
-{
-	for (size_t i = 0; i < GC_COUNT(reloc_types); i++)
-		if (reloc_types[i].machine == machine)
-			return &reloc_types[i];
-	return NULL;
-}
-
 /** Name and value of dynamic symbol @index. */
 static bool dynamic_symbol(const struct gc_elf_file *file, uint32_t index, struct slot *out)
 {
@@ -67,7 +50,7 @@ static bool dynamic_symbol(const struct gc_elf_file *file, uint32_t index, struc
 
 /** Let one Elf64_Rela fill its slot, if it is one of the array's. */
 static void relocate(const struct gc_elf_file *file, struct array *a, const uint8_t *rela,
-		     const struct reloc_types *types)
+		     const struct gc_arch *arch)
 {
 	uint64_t at = gc_load_le64(rela) - a->addr, info = gc_load_le64(rela + 8);
 	uint64_t addend = gc_load_le64(rela + 16);
@@ -76,9 +59,9 @@ static void relocate(const struct gc_elf_file *file, struct array *a, const uint
 
 	if (at % 8 || at / 8 >= a->count)
 		return;
-	if (type == types->relative)
+	if (type == arch->reloc_relative)
 		slot.value = addend;
-	else if (type != types->absolute || !dynamic_symbol(file, (uint32_t)(info >> 32), &slot))
+	else if (type != arch->reloc_absolute || !dynamic_symbol(file, (uint32_t)(info >> 32), &slot))
 		return;
 	else
 		slot.value += addend;
@@ -88,17 +71,17 @@ static void relocate(const struct gc_elf_file *file, struct array *a, const uint
 /** DT_RELA. (Slots that DT_RELR relocates hold the addend themselves.) */
 static void relocate_all(const struct gc_elf_file *file, struct array *a)
 {
-	const struct reloc_types *types = types_of(file->phdrs.machine);
+	const struct gc_arch *arch = gc_arch_by_machine(file->phdrs.machine);
 	uint64_t addr, size, have;
 	const uint8_t *rela;
 
-	if (!types || !gc_elf_dynamic(file, DT_RELA, 0, &addr) || !gc_elf_dynamic(file, DT_RELASZ, 0, &size) ||
+	if (!arch || !gc_elf_dynamic(file, DT_RELA, 0, &addr) || !gc_elf_dynamic(file, DT_RELASZ, 0, &size) ||
 	    !gc_elf_at(file, addr, &rela, &have))
 		return;
 	if (size > have)
 		size = have;
 	for (; size >= RELA_SIZE; size -= RELA_SIZE, rela += RELA_SIZE)
-		relocate(file, a, rela, types);
+		relocate(file, a, rela, arch);
 }
 
 static void load_slots(const struct gc_elf_file *file, struct array *a)

@@ -9,8 +9,6 @@
 #define MAX_TEXTSECTS 4096
 #define MAX_TABLE     ((uint64_t)4 << 30)
 #define MD_HEADER_MAX 4096   /* largest plausible distance from pcHeader to the names */
-#define R_RELATIVE_X86_64  8
-#define R_RELATIVE_AARCH64 1027
 
 /** Read the next chunk; zeros stand behind the end. @return bytes of it to go over; *@got is false for a hole */
 static size_t next_chunk(const struct go_scan *scan, uint8_t *chunk, bool *got)
@@ -244,11 +242,11 @@ static int compare_relocations(const void *a, const void *b)
 /** Those of [@start, @end). Elf64_Rela: offset, info, addend */
 static bool read_relocations(struct file_memory *m, uint64_t start, uint64_t end)
 {
-	uint32_t relative = m->file->phdrs.machine == EM_AARCH64 ? R_RELATIVE_AARCH64 : R_RELATIVE_X86_64;
+	const struct gc_arch *arch = gc_arch_by_machine(m->file->phdrs.machine);
 	uint64_t addr, size, len;
 	const uint8_t *bytes;
 
-	if (!gc_elf_dynamic(m->file, DT_RELA, 0, &addr) || !gc_elf_dynamic(m->file, DT_RELASZ, 0, &size) ||
+	if (!arch || !gc_elf_dynamic(m->file, DT_RELA, 0, &addr) || !gc_elf_dynamic(m->file, DT_RELASZ, 0, &size) ||
 	    !gc_elf_at(m->file, addr, &bytes, &len))
 		return true;
 	if (size > len)
@@ -257,8 +255,8 @@ static bool read_relocations(struct file_memory *m, uint64_t start, uint64_t end
 	if (!m->list)
 		return false;
 	for (uint64_t off = 0; size - off >= 24; off += 24)
-		if ((uint32_t)gc_load_le64(bytes + off + 8) == relative && gc_load_le64(bytes + off) >= start &&
-		    gc_load_le64(bytes + off) < end)
+		if ((uint32_t)gc_load_le64(bytes + off + 8) == arch->reloc_relative &&
+		    gc_load_le64(bytes + off) >= start && gc_load_le64(bytes + off) < end)
 			m->list[m->count++] = (struct relocation){ gc_load_le64(bytes + off),
 								   gc_load_le64(bytes + off + 16) };
 	qsort(m->list, m->count, sizeof(*m->list), compare_relocations);
