@@ -139,6 +139,18 @@ static void add_m(struct go_target *t, const struct go_os_thread *os, struct gc_
 	add_pc(t, os, out);
 }
 
+/** The thread that had the fault, where the kernel's record of the crash is that of another, to which Go passed it on. */
+static void add_caught(struct go_target *t, const struct go_os_thread *os, struct gc_buf *out)
+{
+	struct gc_go_caught caught;
+	char buf[16];
+
+	if (gc_go_dying_m(t->go) && gc_go_dying_m(t->go)->tid == os->tid && gc_go_caught_read(t->go, &caught)) {
+		add_part(out, "caught ");
+		gc_buf_str(out, gc_signal_name(caught.info.signo, buf));
+	}
+}
+
 void go_names_os(struct go_target *t, const struct go_os_thread *os, struct gc_thread_text *out)
 {
 	const struct gc_goroutine *g = os->place == GO_PLACE_ON ? &t->goroutines[os->g - 1] : NULL;
@@ -147,6 +159,7 @@ void go_names_os(struct go_target *t, const struct go_os_thread *os, struct gc_t
 	if (!os->m)
 		return; /* as it is without Go */
 	gc_buf_str(&extra, out->extra);
+	add_caught(t, os, &extra);
 	if (g) {
 		add_goroutine(t, g, NULL, &name);
 		add_locked(t, g, os->tid, &extra);
