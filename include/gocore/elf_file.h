@@ -20,6 +20,9 @@ struct gc_build_id {
 	size_t len;   /* 0: none */
 };
 
+/** "x86-64", "RISC-V"; NULL: unknown. */
+const char *gc_machine_name(uint16_t machine);
+
 /** Program headers of an image, in host order. */
 struct gc_phdrs {
 	uint16_t type, machine;

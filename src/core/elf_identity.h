@@ -4,8 +4,10 @@
 
 #include "gocore/elf_file.h"
 
-/** "an x86-64", "a RISC-V": a machine as it stands before the word program; perhaps made in @buf. */
-const char *gc_machine_phrase(uint16_t machine, char buf[48]);
+#define GC_MACHINE_PHRASE 48
+
+/** "an x86-64", "a RISC-V", "a machine 4711": as it stands before the word program; perhaps made in @buf. */
+const char *gc_machine_phrase(uint16_t machine, char buf[GC_MACHINE_PHRASE]);
 
 /**
  * Build IDs out of the PT_NOTEs, and Go's also out of the start of the text.

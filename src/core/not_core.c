@@ -3,30 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/elf_identity.h"
 #include "core/loading.h"
-
-struct name {
-	uint16_t number;
-	const char *text;
-};
-
-static const struct name machines[] = {
-	{ EM_SPARC, "SPARC" },     { EM_386, "i386" },        { EM_68K, "m68k" },
-	{ EM_MIPS, "MIPS" },       { EM_PARISC, "PA-RISC" },  { EM_PPC, "PowerPC" },
-	{ EM_PPC64, "PowerPC64" }, { EM_S390, "S/390" },      { EM_ARM, "ARM" },
-	{ EM_SH, "SuperH" },       { EM_SPARCV9, "SPARC64" }, { EM_IA_64, "Itanium" },
-	{ EM_X86_64, "x86-64" },   { EM_AARCH64, "AArch64" }, { EM_RISCV, "RISC-V" },
-	{ EM_BPF, "BPF" },         { 258, "LoongArch" },      { EM_ALPHA, "Alpha" },
-};
-
-static const char *machine_name(uint16_t machine, char buf[32])
-{
-	for (size_t i = 0; i < GC_COUNT(machines); i++)
-		if (machines[i].number == machine)
-			return machines[i].text;
-	snprintf(buf, 32, "machine %u", machine);
-	return buf;
-}
 
 static const struct {
 	const char *magic;
@@ -97,12 +75,12 @@ enum gc_code core_check_type(const struct elf_header *e, struct gc_error *err)
 
 enum gc_code core_wrong_machine(const struct elf_header *e, struct gc_error *err)
 {
-	char readable[128] = "", buf[32];
+	char readable[128] = "", buf[GC_MACHINE_PHRASE];
 	size_t len = 0;
 
 	for (size_t i = 0; gc_arch_at(i) && len < sizeof(readable); i++)
 		len += (size_t)snprintf(readable + len, sizeof(readable) - len, "%s%s", i ? " and " : "",
 					gc_arch_at(i)->elf_name);
 	return gc_fail(err, GC_E_UNSUPPORTED, "is a core of %s; only cores of %s can be read",
-		       machine_name(e->machine, buf), readable);
+		       strchr(gc_machine_phrase(e->machine, buf), ' ') + 1, readable);
 }

@@ -13,42 +13,12 @@
 
 enum { EHDR_SIZE = 64, PHDR_SIZE = 56 };
 
-static const struct {
-	uint16_t machine;
-	const char *phrase;
-} machines[] = {
-	{ EM_386, "an x86" },
-	{ EM_ARM, "an ARM" },
-	{ EM_MIPS, "a MIPS" },
-	{ EM_PPC, "a PowerPC" },
-	{ EM_PPC64, "a PowerPC 64" },
-	{ EM_S390, "an S/390" },
-	{ EM_RISCV, "a RISC-V" },
-	{ EM_SPARC, "a SPARC" },
-	{ EM_SPARCV9, "a SPARC" },
-	{ 258 /* EM_LOONGARCH */, "a LoongArch" },
-};
-
-const char *gc_machine_phrase(uint16_t machine, char buf[48])
-{
-	const struct gc_arch *arch = gc_arch_by_machine(machine);
-
-	for (size_t i = 0; i < GC_COUNT(machines); i++)
-		if (machines[i].machine == machine)
-			return machines[i].phrase;
-	if (arch)
-		snprintf(buf, 48, "an %s", arch->elf_name);
-	else
-		snprintf(buf, 48, "a machine %u", machine);
-	return buf;
-}
-
 /** "a 32-bit ARM program": the article stands before the width. */
 static enum gc_code unsupported(const uint8_t *ehdr, struct gc_error *err)
 {
 	bool big = ehdr[EI_DATA] == ELFDATA2MSB;
 	uint16_t machine = (uint16_t)(big ? ehdr[18] << 8 | ehdr[19] : gc_load_le16(ehdr + 18));
-	char buf[48];
+	char buf[GC_MACHINE_PHRASE];
 	const char *phrase = strchr(gc_machine_phrase(machine, buf), ' ') + 1;
 
 	if (ehdr[EI_CLASS] != ELFCLASS32 && ehdr[EI_CLASS] != ELFCLASS64)

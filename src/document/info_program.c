@@ -9,15 +9,10 @@
 #define MAX_VERSIONS  10000
 #define MAX_UNDEFINED 100000
 
-/* <elf.h> of Debian 12 has both; the numbers are those of binutils include/elf/common.h */
 static const struct number_name {
 	uint16_t number;
 	const char *name;
-} machines[] = {
-	{ EM_386, "x86" }, { EM_MIPS, "MIPS" }, { EM_PPC64, "PowerPC64" }, { EM_S390, "S/390" },
-	{ EM_ARM, "Arm" }, { EM_SPARCV9, "SPARC v9" }, { EM_IA_64, "IA-64" }, { EM_X86_64, "x86-64" },
-	{ EM_AARCH64, "AArch64" }, { EM_RISCV, "RISC-V" }, { EM_BPF, "BPF" }, { 258, "LoongArch" },
-}, os_abis[] = {
+} os_abis[] = {
 	{ ELFOSABI_SYSV, "System V" }, { ELFOSABI_GNU, "GNU/Linux" }, { ELFOSABI_NETBSD, "NetBSD" },
 	{ ELFOSABI_FREEBSD, "FreeBSD" }, { ELFOSABI_OPENBSD, "OpenBSD" }, { ELFOSABI_SOLARIS, "Solaris" },
 	{ ELFOSABI_STANDALONE, "standalone" },
@@ -130,7 +125,7 @@ static json_t *elf_header(struct gc_doc *d, struct gc_elf_file *file)
 	gc_doc_str(d, elf, "data", ident[EI_DATA] < 3 ? orders[ident[EI_DATA]] : NULL);
 	gc_doc_str(d, elf, "os_abi", NAME_OF(os_abis, file->osabi));
 	gc_doc_int(d, elf, "os_abi_number", file->osabi);
-	gc_doc_str(d, elf, "machine", NAME_OF(machines, file->phdrs.machine));
+	gc_doc_str(d, elf, "machine", gc_machine_name(file->phdrs.machine));
 	gc_doc_int(d, elf, "machine_number", file->phdrs.machine);
 	gc_doc_str(d, elf, "type", NAME_OF(types, file->phdrs.type));
 	gc_doc_str(d, elf, "form", form_of(file));
