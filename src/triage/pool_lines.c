@@ -62,7 +62,7 @@ void pool_finish_failed(struct pool *p, size_t file, const struct gc_core_identi
 	char *text;
 
 	if (line)
-		gc_triage_elapsed(line, since ? gc_now() - since : 0);
+		gc_triage_elapsed(line, since > 0 ? gc_now() - since : 0);
 	text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 	p->progress.done++;
 	p->progress.failed++;

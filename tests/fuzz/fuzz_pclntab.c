@@ -39,12 +39,14 @@ static void look_up(struct gc_pclntab *t, const struct gc_pcfunc *f, uint64_t pc
 {
 	struct gc_pcline lines[MAX_LINES];
 	size_t n = gc_pclntab_lines(t, f, pc, lines, MAX_LINES);
-	volatile size_t total = 0;
+	size_t total = 0;
 
 	if (n == 0 || n > MAX_LINES || lines[n - 1].inlined)
 		abort();
 	for (size_t i = 0; i < n; i++)
 		total += length(lines[i].file) + length(gc_pclntab_print_name(t, lines[i].name));
+	if (total == SIZE_MAX) /* the texts are read for a reason */
+		abort();
 }
 
 static void decode(struct gc_pclntab *t, const struct gc_pcfunc *f)
