@@ -68,7 +68,13 @@ class Chromium:
         return self._call(method, self.session + path, body)
 
     def open(self, path):
+        """Returns when the page and its scripts are there; the driver alone may return before the new page has replaced the old."""
         self.call('POST', '/url', {'url': path})
+        for _ in range(600):
+            if self.run('return document.readyState === "complete" && location.href.split("#")[0] === arguments[0].split("#")[0]', path):
+                return
+            time.sleep(0.05)
+        raise AssertionError('the page is not loaded: ' + path)
 
     def run(self, script, *args):
         """Run the body of a function in the page."""
