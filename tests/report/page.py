@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -75,6 +76,13 @@ class Page(unittest.TestCase):
     def text(self, selector):
         return self.browser.run('return document.querySelector(arguments[0])?.innerText', selector)
 
+    def soon(self, what, wanted):
+        """Keys and frames take their time."""
+        end = time.monotonic() + 10 * gocore.SLOW
+        while what() != wanted and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertEqual(what(), wanted)
+
     def picture(self, browser, name):
         path = os.path.join(PICTURES if os.environ.get('UPDATE') else self.folder.name, name + '.png')
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -136,22 +144,19 @@ class Page(unittest.TestCase):
         self.browser.run('document.querySelector("#groups a").click()')
         self.assertIn('chan receive', self.text('#detail'))
         self.browser.run('document.querySelectorAll("#detail details").forEach(d => { d.open = true; })')
-        self.browser.run('return new Promise(done => setTimeout(done, 50))')
-        self.assertIn('runtime.gopark', self.text('#detail'))
+        self.soon(lambda: 'runtime.gopark' in self.text('#detail'), True)
         self.browser.run('[...document.querySelectorAll("h2")].find(h => h.textContent == "Goroutines").scrollIntoView()')
         self.picture(self.browser, 'goroutines')
 
     def test_keys(self):
         self.browser.keys('jj')
-        second = self.browser.run('return [...document.querySelectorAll("#groups a")].findIndex(a => a.getAttribute("aria-current"))')
-        self.assertEqual(second, 1)
+        self.soon(lambda: self.browser.run('return [...document.querySelectorAll("#groups a")].findIndex(a => a.getAttribute("aria-current"))'), 1)
         self.browser.keys('/')
-        self.assertEqual(self.browser.run('return document.activeElement.id'), 'filter')
+        self.soon(lambda: self.browser.run('return document.activeElement.id'), 'filter')
         self.browser.keys('ledger')
-        self.browser.run('return new Promise(done => setTimeout(done, 500))')
-        self.assertEqual(shown_counts(self.browser), counts([line for line in self.lines if 'ledger' in json.dumps(line)])[:50])
+        self.soon(lambda: shown_counts(self.browser), counts([line for line in self.lines if 'ledger' in json.dumps(line)])[:50])
         self.browser.keys('\ue00c')
-        self.assertEqual(self.browser.run('return document.getElementById("filter").value'), '')
+        self.soon(lambda: self.browser.run('return document.getElementById("filter").value'), '')
 
     def test_address(self):
         """What is shown can be sent to somebody else."""
