@@ -893,7 +893,7 @@ START_TEST(debug_file_by_link)
 	static const char *const places[] = { "program.debug", ".debug/program.debug", "tree%s/program.debug" };
 	const char *const dirs[] = { "/nowhere", "" };
 	struct gc_find_options options = { .debug_dirs = dirs, .ndebug_dirs = 1, .no_debuginfod = true };
-	char tree[PATH_MAX], command[PATH_MAX + 20], name[PATH_MAX + 32];
+	char tree[PATH_MAX], command[2 * PATH_MAX], name[PATH_MAX + 32];
 	const char *const tree_dirs[] = { tree };
 	uint32_t crc;
 
