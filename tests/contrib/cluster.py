@@ -220,13 +220,16 @@ PartitionName=all Nodes=%(host)s Default=YES MaxTime=INFINITE State=UP
                 yield env
 
     def wait_for_array(self, env, job, home):
-        """Until no task of it is left; what is queued again need not wait for the two minutes that Slurm gives a node."""
+        """Until all tasks have ended; what is queued again need not wait for the two minutes that Slurm gives a node."""
         def is_over():
-            done = subprocess.run(['squeue', '-h', '-r', '-j', job, '-o', '%i %r'], env=env, capture_output=True, text=True, check=False)
-            for task, reason in (line.split(None, 1) for line in done.stdout.splitlines()):
-                if reason == 'BeginTime':
-                    subprocess.run(['scontrol', 'update', 'JobId=' + task, 'StartTime=now'], env=env, capture_output=True, check=False)
-            return not done.stdout.strip()
+            done = subprocess.run(['scontrol', '-o', 'show', 'job', job], env=env, capture_output=True, text=True, check=False)
+            states = []
+            for record in done.stdout.splitlines():
+                about = dict(word.split('=', 1) for word in record.split() if '=' in word)
+                states.append(about['JobState'])
+                if about['JobState'] == 'PENDING' and about['Reason'] == 'BeginTime':
+                    subprocess.run(['scontrol', 'update', 'JobId=' + about['JobId'], 'StartTime=now'], env=env, capture_output=True, check=False)
+            return len(states) == PARTS and all(state in ('COMPLETED', 'FAILED', 'CANCELLED', 'NODE_FAIL', 'TIMEOUT') for state in states)
         wait_for(is_over, 200, lambda: self.log(home, 'slurmctld', 'slurmd'))
 
     def test_slurm(self):
