@@ -13,6 +13,9 @@
 #include "gocore/report.h"
 #include "gocore/triage.h"
 
+/* Lines that are none and are told one by one. */
+#define MAX_SHOWN 10
+
 struct report_options {
 	const char **files;
 	size_t count;
@@ -185,6 +188,19 @@ static bool is_input(const struct report_options *o)
 	return false;
 }
 
+/** A few of them, for a file of another kind has nothing else. @return how many there are */
+static size_t print_unreadable(const struct gc_problems *problems)
+{
+	const size_t all = problems->count + problems->dropped;
+	size_t shown = problems->count < MAX_SHOWN ? problems->count : MAX_SHOWN;
+
+	for (size_t i = 0; i < shown; i++)
+		gc_warn("%s: %s", problems->list[i].where, problems->list[i].what);
+	if (all > shown)
+		gc_warn("%zu more lines do not count", all - shown);
+	return all;
+}
+
 static int run(const struct report_options *o, struct gc_report *report)
 {
 	struct gc_problems problems = { .list = NULL };
@@ -197,12 +213,12 @@ static int run(const struct report_options *o, struct gc_report *report)
 	}
 	for (size_t i = 0; i < o->count && done; i++)
 		done = add_file(report, o->files[i], &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		gc_warn("%s: %s", problems.list[i].where, problems.list[i].what);
-	unreadable = problems.count + problems.dropped;
+	unreadable = print_unreadable(&problems);
 	gc_problems_deinit(&problems);
-	if (done && gc_report_cores(report) == 0)
+	if (done && gc_report_cores(report) == 0) {
 		gc_warn("%s: no line of triage in %s", o->files[0], o->count > 1 ? "any of the files" : "it");
+		done = unreadable == 0; /* a run that found no core leaves an empty file, and that is a report, too */
+	}
 	if (!done)
 		return EXIT_UNUSABLE;
 	return write_output(report, unreadable, o->output) ? EXIT_DONE : EXIT_UNUSABLE;

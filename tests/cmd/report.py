@@ -105,6 +105,16 @@ class Report(unittest.TestCase):
         self.assertEqual(len(data_of(reader.communicate(timeout=20)[0])['cores']), len(self.lines))
         self.assertTrue(stat.S_ISFIFO(os.stat(fifo).st_mode))
 
+    def test_a_file_of_another_kind(self):
+        """It makes no page, and few complaints; an empty file is the run that found no core."""
+        path, page = os.path.join(self.tmp.name, 'other'), os.path.join(self.tmp.name, 'page.html')
+        with open(path, 'w') as f:
+            f.write('rubbish\n' * 50)
+        done = run(path, '-o', page)
+        self.assertEqual((done.returncode, os.path.exists(page), len(done.stderr.splitlines())), (1, False, 12), done.stderr)
+        done = run(self.write('empty', [], end=''), '-o', page)
+        self.assertEqual((done.returncode, os.path.exists(page)), (0, True), done.stderr)
+
     def test_input_is_not_overwritten(self):
         good = self.write('a.ndjson', self.lines)
         self.assertEqual(run(good, '-o', good).returncode, 1)

@@ -548,7 +548,7 @@ class Interrupted(Triage):
         self.run_stub(core, *self.options, '-o', out)
         before = self.read(out)
         with open(out) as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(held, fcntl.LOCK_SH)
             for option in ('-o', '--resume'):
                 done = self.run_stub(core, *self.options, option, out, status=1)
                 self.assertRegex(done.stderr, r'\A.*out: another run is writing to it\n\Z')
