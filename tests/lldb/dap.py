@@ -3,6 +3,7 @@
 
 LLDB_DAPS: the adapters to test with (default: lldb-dap or lldb-vscode, as Debian names them, from PATH)
 """
+import contextlib
 import glob
 import os
 import re
@@ -38,7 +39,8 @@ class Lldb(unittest.TestCase, editor.Session):
                                 'platform select --sysroot %s remote-linux' % case.sysroot,
                                 'target create ' + case.bin, 'gdb-remote ' + stub.gdb_address])
                         check(case, stub, client, stopped)
-                        client.ask('disconnect', terminateDebuggee=False)
+                        with contextlib.suppress(EOFError):     # lldb-vscode 14 sometimes leaves without an answer
+                            client.ask('disconnect', terminateDebuggee=False)
                         self.assertTrue(client.ended())
                         self.assertTrue(stub.alive())
 
