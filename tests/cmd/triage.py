@@ -332,9 +332,9 @@ class Lines(Triage):
         for line in lines:
             steps = line['timings_ms']
             self.assertEqual(set(steps), {'open', 'notes', 'tables', 'unwind', 'symbols', 'signature', 'goroutines', 'output'})
-            # output goes on behind the end of elapsed_ms
-            self.assertAlmostEqual(sum(steps.values()) - steps['output'], line['elapsed_ms'] - steps['output'],
-                                   delta=steps['output'] + 0.05 * line['elapsed_ms'] + 0.1)
+            self.assertGreater(steps['unwind'] + steps['notes'], 0)
+            # output goes on behind the end of elapsed_ms; what another process took between two steps is in none of them
+            self.assertLessEqual(sum(steps.values()) - steps['output'], line['elapsed_ms'] + 0.01)
             if jsonschema:
                 self.assertEqual([e.message for e in validator('triage').iter_errors(line)], [])
 
